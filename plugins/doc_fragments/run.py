@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # How a run behaves beside other runs, and what a failure says.
+    DOCUMENTATION = r"""
+options:
+  lock_timeout:
+    description:
+      - Seconds to wait for another run on the same host to end; then the task fails with RV(ignore:reason=lock_timeout).
+    type: float
+    default: 30.0
+notes:
+  - Every failure returns C(msg), a sentence that says what is wrong and what to do, and C(reason), one of
+    C(invalid_argument), C(not_found), C(not_ours), C(in_use), C(address_in_use), C(no_address_available), C(at_capacity),
+    C(not_permitted), C(missing_dependency), C(kernel_unsupported), C(kernel_error), C(state_corrupt), C(lock_timeout).
+  - A failing task leaves kernel and files as they were. A run that is killed leaves something that the next run of the
+    same task converges.
+"""

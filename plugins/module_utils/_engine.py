@@ -1,0 +1,159 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of the data: lock, observe, plan, apply, observe again. Knows nothing of Ansible."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._host import rules
+from ._host.apply import Step, apply
+from ._host.machine import Machine, require_privileges
+from ._host.observe import observe
+from ._plan.draft import Draft, Plan
+from ._plan.networks import network_result
+from ._plan.planner import plan_networks, plan_prune, plan_sandboxes
+from ._plan.sandboxes import find_sandbox, problems_of, sandbox_result
+from ._spec.network import NetworkRequest
+from ._spec.sandbox import SandboxRequest
+from ._store import lock, paths
+
+Result = dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What a run did, or in check mode would do."""
+
+    changed: bool
+    diffs: list[Result]
+    results: list[Result] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run. ``after`` is called behind each operation performed."""
+
+    check: bool = False
+    lock_timeout: float = 30.0
+    exclusive: bool = False
+    force: bool = False
+    after: Step | None = None
+
+
+def run_networks(requests: Sequence[NetworkRequest], settings: Settings) -> Outcome:
+    """Make networks as requested; one result per request, in order. Raises PodnetError."""
+    with _session(settings) as session:
+        plan = session.run(lambda draft: plan_networks(draft, requests, exclusive=settings.exclusive, force=settings.force))
+        changed = plan.changes_of("network")
+        draft = session.outlook(plan)
+        results = []
+        for request in requests:
+            network = draft.networks.get(request.name)
+            result = network_result(draft, network) if network else {"name": request.name}
+            results.append({**result, "state": request.state, "changed": request.name in changed})
+        return session.outcome(plan, results)
+
+
+def run_sandboxes(requests: Sequence[SandboxRequest], settings: Settings) -> Outcome:
+    """Make sandboxes as requested; one result per request, in order. Raises PodnetError."""
+    with _session(settings) as session:
+        before = session.draft()
+        plan = session.run(lambda draft: plan_sandboxes(draft, requests, exclusive=settings.exclusive, force=settings.force))
+        changes = plan.changes_of("sandbox")
+        draft = session.outlook(plan)
+        results = []
+        for request in requests:
+            known = find_sandbox(before, request) if request.id is not None or request.state == "absent" else None
+            name = request.name or (known.name if known else "")
+            result: Result = {"id": known.id if known else request.id, "name": name, "state": "absent"}
+            if request.state != "absent":
+                planned = changes.get(name)
+                if settings.check and planned is not None:
+                    result = {**planned.before, **planned.after}
+                else:
+                    result = _sandbox_now(draft, SandboxRequest(name=name))
+            results.append({**result, "changed": name in changes})
+        return session.outcome(plan, results)
+
+
+def run_prune(settings: Settings) -> Outcome:
+    """Remove what is ours and has no record. The outcome's only result names what was removed. Raises PodnetError."""
+    with _session(settings, debris=True) as session:
+        plan = session.run(plan_prune)
+        pruned = [f"{kind} {name}" for kind in ("sandbox", "network") for name in plan.changes_of(kind)]
+        pruned += [item for change in plan.changes_of("debris").values() for item in change.before["pruned"]]
+        return session.outcome(plan, [{"pruned": pruned}])
+
+
+def describe_networks(settings: Settings) -> list[Result]:
+    """Every network, sorted by name. Raises PodnetError."""
+    with _session(settings) as session:
+        draft = session.draft()
+        return [network_result(draft, network) for _name, network in sorted(draft.networks.items())]
+
+
+def describe_sandboxes(settings: Settings, wanted: Callable[[Result], bool]) -> list[Result]:
+    """The sandboxes whose record is ``wanted``, with their drift, sorted by name. Raises PodnetError."""
+    with _session(settings) as session:
+        draft = session.draft()
+        chosen = [item for item in draft.sandboxes.values() if wanted(item.as_dict())]
+        return [
+            sandbox_result(draft, item, draft.observed.views[item.id], problems_of(draft, item))
+            for item in sorted(chosen, key=lambda item: (item.name, item.id))
+        ]
+
+
+class _Session:
+    """One lock, one machine, one plan."""
+
+    def __init__(self, machine: Machine, settings: Settings, *, debris: bool) -> None:
+        self._machine = machine
+        self._settings = settings
+        self._observed = observe(machine, debris=debris)
+        self._planned = self.draft()
+
+    def draft(self) -> Draft:
+        """A new draft on what was last observed."""
+        return Draft.of(self._observed, lambda: secrets.token_hex(8), canonical=rules.canonical, check=self._settings.check)
+
+    def run(self, plan_it: Callable[[Draft], None]) -> Plan:
+        plan_it(self._planned)
+        plan = self._planned.finish()
+        if not self._settings.check and plan.changed:
+            apply(plan, self._machine, self._settings.after)
+        return plan
+
+    def outlook(self, plan: Plan) -> Draft:
+        """What results are read from: the machine, seen again where it was changed; in check mode, the plan."""
+        if self._settings.check or not plan.changed:
+            return self._planned
+        self._observed = observe(self._machine)
+        return self.draft()
+
+    def outcome(self, plan: Plan, results: list[Result]) -> Outcome:
+        return Outcome(plan.changed, [change.as_diff() for change in plan.changes], results, list(plan.warnings))
+
+
+@contextmanager
+def _session(settings: Settings, *, debris: bool = False) -> Iterator[_Session]:
+    require_privileges()
+    with lock.locked(paths.LOCK, timeout=settings.lock_timeout, shared=settings.check):
+        machine = Machine()
+        try:
+            yield _Session(machine, settings, debris=debris)
+        finally:
+            machine.close()
+
+
+def _sandbox_now(draft: Draft, request: SandboxRequest) -> Result:
+    sandbox = find_sandbox(draft, request)
+    if sandbox is None:
+        return {"name": request.name, "state": "absent"}
+    return sandbox_result(draft, sandbox, draft.observed.views[sandbox.id], ())

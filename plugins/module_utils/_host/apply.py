@@ -1,0 +1,328 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Performing a plan: in order, and back again when something fails before the point of no return."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from functools import singledispatch
+from typing import Any
+
+from .._errors import KernelError, NotPermitted, PodnetError
+from .._plan import operations as ops
+from .._plan.draft import Plan
+from .._plan.operations import Operation
+from .._plan.problems import problem
+from .._store import files, leases, paths, records
+from . import cgroups, namespaces, processes, rootfs, rules
+from .machine import Machine, pin
+from .observe import owned_identities
+
+Step = Callable[[Operation], None]
+
+
+def apply(plan: Plan, machine: Machine, after: Step | None = None) -> None:
+    """Perform every operation. One that fails before Phase.MARK has everything undone; behind it, the next run goes on.
+
+    ``after`` is called behind each operation. Raises PodnetError.
+    """
+    done: list[Operation] = []
+    for phase, operation in plan.steps:
+        try:
+            _performed(operation, machine)
+            done.append(operation)
+            if after is not None:
+                after(operation)
+        except BaseException as error:
+            left = _undo(done, machine) if phase.reversible else []
+            if left and isinstance(error, PodnetError):
+                raise type(error)(f"{error}; besides, this could not be undone: {'; '.join(left)}: run the task again") from error
+            raise
+
+
+def _undo(done: list[Operation], machine: Machine) -> list[str]:
+    failed = []
+    for operation in reversed(done):
+        for inverse in operation.inverse():
+            try:
+                _performed(inverse, machine)
+            except PodnetError as error:
+                failed.append(str(error))
+    return failed
+
+
+def _performed(operation: Operation, machine: Machine) -> None:
+    try:
+        perform(operation, machine)
+    except PermissionError as error:
+        raise NotPermitted(
+            f"{_says(operation)}, and the kernel does not permit it ({_reason(error)}): run as root on the host itself"
+        ) from error
+    except OSError as error:
+        raise KernelError(f"{_says(operation)}, and setting it right failed: {_reason(error)}") from error
+
+
+def _says(operation: Operation) -> str:
+    return problem(operation)
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+
+
+@singledispatch
+def perform(operation: Operation, machine: Machine) -> None:
+    """Do one operation, wholly or not at all. Raises PodnetError and OSError."""
+    raise KernelError(f"podnet.linux does not know how to perform {type(operation).__name__}")
+
+
+@perform.register
+def _(operation: ops.WriteRecord, machine: Machine) -> None:
+    records.write(operation.kind, operation.key, operation.record, machine.boot_id)
+
+
+@perform.register
+def _(operation: ops.DeleteRecord, machine: Machine) -> None:
+    records.delete(operation.kind, operation.key)
+
+
+@perform.register
+def _(operation: ops.TakeLease, machine: Machine) -> None:
+    leases.take(operation.network, operation.address, operation.owner, operation.previous, machine.boot_id)
+
+
+@perform.register
+def _(operation: ops.ReleaseLease, machine: Machine) -> None:
+    leases.release(operation.network, operation.address, operation.owner)
+
+
+@perform.register
+def _(operation: ops.SetCursor, machine: Machine) -> None:
+    leases.set_cursor(operation.network, operation.version, operation.address)
+
+
+@perform.register
+def _(operation: ops.ForgetPool, machine: Machine) -> None:
+    leases.forget(operation.network)
+
+
+@perform.register
+def _(operation: ops.WriteFile, machine: Machine) -> None:
+    files.write(operation.path, operation.content)
+
+
+@perform.register
+def _(operation: ops.RemoveFile, machine: Machine) -> None:
+    files.remove(operation.path)
+
+
+@perform.register
+def _(operation: ops.SetSysctl, machine: Machine) -> None:
+    if operation.where is None:
+        namespaces.write_sysctl(operation.name, operation.value)
+        return
+    home = "net" if operation.name.startswith("net.") else "ipc"
+    with namespaces.entered({home: pin(operation.where, home)}):
+        namespaces.write_sysctl(operation.name, operation.value)
+
+
+@perform.register
+def _(operation: ops.CreateBridge, machine: Machine) -> None:
+    machine.host.create_bridge(operation.name, operation.mac, operation.mtu)
+
+
+@perform.register
+def _(operation: ops.DeleteLink, machine: Machine) -> None:
+    machine.links_of(operation.where).delete_link(operation.name)
+
+
+@perform.register
+def _(operation: ops.SetLink, machine: Machine) -> None:
+    machine.links_of(operation.where).set_link(operation.name, dict(operation.settings))
+
+
+@perform.register
+def _(operation: ops.AddAddress, machine: Machine) -> None:
+    machine.links_of(operation.where).add_address(operation.link, operation.address)
+
+
+@perform.register
+def _(operation: ops.RemoveAddress, machine: Machine) -> None:
+    machine.links_of(operation.where).remove_address(operation.link, operation.address)
+
+
+@perform.register
+def _(operation: ops.AddRoute, machine: Machine) -> None:
+    machine.links_of(operation.where).add_route(operation.destination, operation.gateway, operation.link)
+
+
+@perform.register
+def _(operation: ops.RemoveRoute, machine: Machine) -> None:
+    machine.links_of(operation.where).remove_route(operation.destination, operation.gateway, operation.link)
+
+
+@perform.register
+def _(operation: ops.CreateVeth, machine: Machine) -> None:
+    inside = machine.links_of(operation.where)
+    host = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        inside.create_veth(operation.interface, operation.mac, operation.mtu, operation.peer, operation.peer_mac, host)
+    finally:
+        os.close(host)
+
+
+@perform.register
+def _(operation: ops.DeleteVeth, machine: Machine) -> None:
+    machine.host.delete_link(operation.peer)
+
+
+@perform.register
+def _(operation: ops.LoadRules, machine: Machine) -> None:
+    rules.load(operation.ruleset)
+
+
+@perform.register
+def _(operation: ops.CreateNamespaces, machine: Machine) -> None:
+    """Written down before they are pinned: a pin that no record explains is never taken for ours."""
+    machine.leave(operation.where)
+
+    def furnish() -> None:
+        if "uts" in operation.kinds:
+            namespaces.set_hostname(operation.hostname)
+        if "net" in operation.kinds and namespaces.read_sysctl("net.ipv6.conf.default.accept_ra") not in (None, "0"):
+            # A pod is configured by leases; a neighbour's router advertisements are none of its business.
+            namespaces.write_sysctl("net.ipv6.conf.default.accept_ra", "0")
+        for name, value in operation.sysctls:
+            namespaces.write_sysctl(name, value)
+
+    fds = namespaces.create(operation.kinds, furnish)
+    pinned: list[str] = []
+    try:
+        known = (machine.state(operation.where) or {}).get("namespaces", {})
+        made = {kind: [os.fstat(fd).st_dev, os.fstat(fd).st_ino] for kind, fd in fds.items()}
+        machine.update_state(operation.where, {"namespaces": {**known, **made}})
+        for kind, fd in fds.items():
+            namespaces.pin(f"/proc/self/fd/{fd}", pin(operation.where, kind))
+            pinned.append(pin(operation.where, kind))
+    except BaseException:
+        for path in pinned:
+            namespaces.unpin(path)
+        raise
+    finally:
+        for fd in fds.values():
+            os.close(fd)
+
+
+@perform.register
+def _(operation: ops.PinNamespace, machine: Machine) -> None:
+    machine.leave(operation.where)
+    identity = namespaces.identity(operation.source)
+    if identity is None or identity == namespaces.host_identity(operation.kind):
+        raise KernelError(f"{operation.source} is no namespace of a sandbox any more; run again")
+    known = (machine.state(operation.where) or {}).get("namespaces", {})
+    machine.update_state(operation.where, {"namespaces": {**known, operation.kind: list(identity)}})
+    namespaces.pin(operation.source, pin(operation.where, operation.kind))
+
+
+@perform.register
+def _(operation: ops.RemovePins, machine: Machine) -> None:
+    machine.leave(operation.where)
+    for kind in operation.kinds:
+        namespaces.unpin(pin(operation.where, kind))
+
+
+@perform.register
+def _(operation: ops.SetHostname, machine: Machine) -> None:
+    with namespaces.entered({"uts": pin(operation.where, "uts")}):
+        namespaces.set_hostname(operation.hostname)
+
+
+@perform.register
+def _(operation: ops.StartPause, machine: Machine) -> None:
+    def write_down(process: processes.Process) -> None:
+        machine.update_state(operation.where, {"pause": {"pid": process.pid, "start": process.start}, "pause_pid": process.pid})
+        files.write(f"{paths.sandbox_directory(operation.where)}/pause.pid", f"{process.pid}\n")
+
+    processes.start_pause(
+        {kind: pin(operation.where, kind) for kind in operation.kinds},
+        new_pid=operation.new_pid_namespace,
+        unit=_unit(operation.where),
+        write_down=write_down,
+    )
+
+
+@perform.register
+def _(operation: ops.StopPause, machine: Machine) -> None:
+    state = machine.state(operation.where) or {}
+    if state.get("pause"):
+        process = processes.Process(state["pause"]["pid"], state["pause"]["start"])
+        if process.alive:
+            processes.end([process.pid], operation.timeout, lambda _pid: process.alive)
+    cgroups.remove(_unit(operation.where))
+    if state:
+        machine.update_state(operation.where, {"pause": None, "pause_pid": None})
+        files.remove(f"{paths.sandbox_directory(operation.where)}/pause.pid")
+
+
+@perform.register
+def _(operation: ops.EndProcesses, machine: Machine) -> None:
+    sandbox = records.load_sandboxes().get(operation.where)
+    if sandbox is None:
+        return
+    pause = (machine.state(operation.where) or {}).get("pause") or {}
+    processes.end_all_in(owned_identities(machine, sandbox), frozenset((pause.get("pid", 0),)), operation.timeout)
+
+
+@perform.register
+def _(operation: ops.FurnishRootfs, machine: Machine) -> None:
+    rootfs.furnish(operation.where, operation.root, operation.content)
+
+
+@perform.register
+def _(operation: ops.RestoreRootfs, machine: Machine) -> None:
+    rootfs.restore(operation.where, operation.root)
+
+
+@perform.register
+def _(operation: ops.MakeRuntime, machine: Machine) -> None:
+    directory = paths.sandbox_directory(operation.where)
+    files.write(f"{directory}/name", f"{operation.name}\n")
+    files.write(f"{directory}/ns_name", f"{operation.ns_name}\n")
+
+
+@perform.register
+def _(operation: ops.SaveState, machine: Machine) -> None:
+    fields: dict[str, Any] = dict(operation.fields)
+    machine.update_state(operation.where, fields)
+
+
+@perform.register
+def _(operation: ops.RemoveRuntime, machine: Machine) -> None:
+    for directory in (paths.sandbox_directory(operation.where), f"{paths.ETC_NETNS}/{operation.ns_name}"):
+        _remove_tree(directory)
+
+
+@perform.register
+def _(operation: ops.RemoveOrphan, machine: Machine) -> None:
+    if namespaces.identity(operation.path) is not None:
+        namespaces.unpin(operation.path)
+    else:
+        _remove_tree(operation.path)
+
+
+def _remove_tree(directory: str) -> None:
+    """rmtree follows no symlink; a directory replaced by one is unlinked."""
+    if os.path.islink(directory):
+        os.unlink(directory)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(directory)
+    files.remove_empty(os.path.dirname(directory))
+
+
+def _unit(sandbox_id: str) -> str:
+    return f"podnet-pause-{sandbox_id}"

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine as this run sees it: its boot, its sockets, and the state files that say which objects are ours."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from .._errors import NotPermitted
+from .._store import files, paths
+from . import namespaces
+from .netlink import Netlink
+
+_CAP_NET_ADMIN = 12
+_CAP_SYS_ADMIN = 21
+_OPEN_AT_MOST = 32
+
+
+class Machine:
+    """Holds sockets open across operations; close() it."""
+
+    def __init__(self) -> None:
+        self.boot_id = (files.read("/proc/sys/kernel/random/boot_id") or "").strip()
+        self.host = Netlink()
+        self._inside: OrderedDict[str, Netlink] = OrderedDict()
+
+    def close(self) -> None:
+        self.host.close()
+        for socket in self._inside.values():
+            socket.close()
+
+    def links_of(self, where: str | None) -> Netlink:
+        """The socket of the host (None), or of the pinned net namespace of a sandbox."""
+        if where is None:
+            return self.host
+        if where not in self._inside:
+            with namespaces.entered({"net": net_pin(where)}):
+                self._inside[where] = Netlink()
+            if len(self._inside) > _OPEN_AT_MOST:
+                self._inside.popitem(last=False)[1].close()
+        self._inside.move_to_end(where)
+        return self._inside[where]
+
+    def leave(self, where: str) -> None:
+        """Close the socket of a namespace that is about to go: it would keep it alive."""
+        socket = self._inside.pop(where, None)
+        if socket is not None:
+            socket.close()
+
+    def state(self, sandbox_id: str) -> dict[str, Any] | None:
+        """state.json; what it says of namespaces and processes holds for one boot only. Raises StateCorrupt."""
+        state = files.read_json(state_path(sandbox_id))
+        if state is not None and state.get("boot_id") != self.boot_id:
+            state = {**state, "namespaces": {}, "pause": None, "pause_pid": None}
+        return state
+
+    def update_state(self, sandbox_id: str, changes: Mapping[str, Any]) -> None:
+        known = self.state(sandbox_id) or {"schema": 1, "id": sandbox_id, "namespaces": {}, "pause": None, "pause_pid": None}
+        files.write_json(state_path(sandbox_id), {**known, **changes, "boot_id": self.boot_id})
+
+
+def net_pin(sandbox_id: str) -> str:
+    return f"{paths.NETNS}/psb-{sandbox_id[:8]}"
+
+
+def pin(sandbox_id: str, kind: str) -> str:
+    return net_pin(sandbox_id) if kind == "net" else f"{paths.sandbox_directory(sandbox_id)}/{kind}"
+
+
+def state_path(sandbox_id: str) -> str:
+    return f"{paths.sandbox_directory(sandbox_id)}/state.json"
+
+
+def require_privileges() -> None:
+    """Raises NotPermitted without CAP_NET_ADMIN and CAP_SYS_ADMIN (capabilities(7))."""
+    text = files.read("/proc/self/status") or ""
+    line = next((line for line in text.splitlines() if line.startswith("CapEff:")), "CapEff: 0")
+    effective = int(line.split()[1], 16)
+    missing = [name for name, bit in (("CAP_NET_ADMIN", _CAP_NET_ADMIN), ("CAP_SYS_ADMIN", _CAP_SYS_ADMIN)) if not effective >> bit & 1]
+    if missing:
+        raise NotPermitted(f"user {os.geteuid()} has no {' and no '.join(missing)}: run the task as root, for example with become: true")

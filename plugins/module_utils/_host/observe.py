@@ -1,0 +1,229 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looking: records, kernel and files into one Observed. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import stat
+from collections.abc import Mapping
+
+from .._plan.forwarding import DROPIN
+from .._plan.observed import Debris, Lazy, Link, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
+from .._plan.resolver import MARK, resolver_files
+from .._spec.fields import IPAddress
+from .._spec.sandbox import Sandbox
+from .._store import files, leases, paths, records
+from . import namespaces, processes, rootfs, rules
+from .machine import Machine, net_pin, pin
+from .netlink import Netlink
+
+_RESOLVER_FILES = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
+
+
+def observe(machine: Machine, *, debris: bool = False) -> Observed:
+    """Everything a plan may need; what lies inside sandboxes is looked at when asked for."""
+    networks = records.load_networks()
+    sandboxes = records.load_sandboxes()
+    held, cursors = leases.load()
+    links = machine.host.links()
+    device = machine.host.default_device()
+
+    def view(sandbox_id: str) -> SandboxView:
+        return _view(machine, sandboxes[sandbox_id])
+
+    def occupants(sandbox_id: str) -> tuple[int, ...]:
+        return _occupants(machine, sandboxes[sandbox_id])
+
+    return Observed(
+        networks=networks,
+        sandboxes=sandboxes,
+        leases=held,
+        cursors=cursors,
+        links=links,
+        host_addresses=frozenset(
+            ipaddress.ip_interface(text).ip for link in links.values() if link.name not in networks for text in link.addresses
+        ),
+        routes=machine.host.destinations(),
+        default_mtu=links[device].mtu if device in links else 1500,
+        sysctls=Lazy(_sysctl),
+        ipv6_interfaces=tuple(link.name for link in links.values() if link.master is None and link.name != "lo"),
+        resolvers=_resolvers(),
+        sysctl_dropin=files.read(DROPIN),
+        rules=rules.listed(),
+        namespace_files=frozenset(_names(paths.NETNS)),
+        views=Lazy(view),
+        occupants=Lazy(occupants),
+        targets=Lazy(_target),
+        debris=_debris(sandboxes, {network.alias for network in networks.values()}, links) if debris else Debris(),
+    )
+
+
+def owned_identities(machine: Machine, sandbox: Sandbox) -> dict[str, namespaces.Identity]:
+    """The namespaces that die with the sandbox, by kind, as last recorded; its pid namespace as the pause shows it."""
+    state = machine.state(sandbox.id) or {}
+    known: dict[str, namespaces.Identity] = {
+        kind: (value[0], value[1])
+        for kind, value in state.get("namespaces", {}).items()
+        if kind in sandbox.namespaces and not (kind == "net" and sandbox.netns is not None)
+    }
+    pause = _pause_process(state)
+    if "pid" in sandbox.namespaces and pause is not None and pause.alive:
+        own = processes.namespace_of(pause.pid, "pid")
+        if own is not None:
+            known["pid"] = own
+    return {kind: value for kind, value in known.items() if value != namespaces.host_identity(kind)}
+
+
+def _view(machine: Machine, sandbox: Sandbox) -> SandboxView:
+    state = machine.state(sandbox.id)
+    recorded = {kind: (value[0], value[1]) for kind, value in (state or {}).get("namespaces", {}).items()}
+    pause = _pause_process(state or {})
+    alive = pause is not None and pause.alive
+    pins = {kind: _pin(machine, sandbox, kind, recorded.get(kind), pause.pid if pause and alive else 0) for kind in sandbox.pins}
+    reachable = {kind: pin(sandbox.id, kind) for kind, at in pins.items() if at.state == "good"}
+    hostname: str | None = None
+    sysctls: dict[str, str | None] = {}
+    links: dict[str, Link] = {}
+    routes: tuple[Route, ...] = ()
+    with namespaces.entered(reachable):
+        if "uts" in reachable:
+            hostname = os.uname().nodename
+        sysctls = {name: namespaces.read_sysctl(name) for name, _value in sandbox.sysctls if _home(name) in reachable}
+    if "net" in reachable:
+        inside = machine.links_of(sandbox.id)
+        links, routes = inside.links(), inside.default_routes()
+    return SandboxView(
+        pins=pins,
+        hostname=hostname,
+        sysctls=sysctls,
+        links=links,
+        routes=routes,
+        pause=_pause(sandbox, pause, alive, recorded),
+        files={path: files.read(path) for path in resolver_files(sandbox, {}, ())},
+        rootfs={root: rootfs.read(root) for root in sandbox.rootfs},
+        state=state,
+        runtime=_runtime_is_whole(sandbox),
+    )
+
+
+def _runtime_is_whole(sandbox: Sandbox) -> bool:
+    directory = paths.sandbox_directory(sandbox.id)
+    wanted = {"name": sandbox.name, "ns_name": sandbox.ns_name}
+    return all((files.read(f"{directory}/{name}") or "").strip() == text for name, text in wanted.items())
+
+
+def _pin(machine: Machine, sandbox: Sandbox, kind: str, recorded: namespaces.Identity | None, pause: int) -> Pin:
+    path = pin(sandbox.id, kind)
+    here = namespaces.identity(path)
+    if here is not None:
+        if here == recorded:
+            return Pin("good")
+        return Pin("unverified" if recorded is None else "replaced")
+    with contextlib.suppress(FileNotFoundError):
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size:
+            return Pin("occupied")
+    if recorded is None:
+        return Pin("missing")
+    if pause and processes.namespace_of(pause, kind) == recorded:
+        return Pin("missing", pause)
+    return Pin("missing", next(iter(processes.living_in({kind: recorded})), 0))
+
+
+def _pause_process(state: Mapping[str, object]) -> processes.Process | None:
+    value = state.get("pause")
+    return processes.Process(value["pid"], value["start"]) if isinstance(value, dict) else None
+
+
+def _pause(sandbox: Sandbox, pause: processes.Process | None, alive: bool, recorded: Mapping[str, namespaces.Identity]) -> Pause:
+    if pause is None:
+        return Pause()
+    if not alive:
+        return Pause("dead", pause.pid)
+    inside = all(processes.namespace_of(pause.pid, kind) == recorded.get(kind) for kind in sandbox.pins)
+    own_pid = processes.namespace_of(pause.pid, "pid") != namespaces.host_identity("pid")
+    return Pause("running" if inside and own_pid == ("pid" in sandbox.namespaces) else "astray", pause.pid)
+
+
+def _occupants(machine: Machine, sandbox: Sandbox) -> tuple[int, ...]:
+    wanted = owned_identities(machine, sandbox)
+    pause = _pause_process(machine.state(sandbox.id) or {})
+    spare = pause.pid if pause is not None and pause.alive else 0
+    return tuple(pid for pid in processes.living_in(wanted) if pid != spare) if wanted else ()
+
+
+def _target(text: str) -> NetnsTarget:
+    path = f"/proc/{text}/ns/net" if text.isdigit() else text
+    if not os.path.lexists(path):
+        return NetnsTarget("missing")
+    here = namespaces.identity(path)
+    if here is None:
+        return NetnsTarget("no_namespace")
+    if here == namespaces.host_identity("net"):
+        return NetnsTarget("host")
+    try:
+        with namespaces.entered({"net": path}):
+            inside = Netlink()
+    except OSError:
+        # A namespace of another kind.
+        return NetnsTarget("no_namespace")
+    try:
+        return NetnsTarget("good", SandboxView(links=inside.links(), routes=inside.default_routes()))
+    finally:
+        inside.close()
+
+
+def _sysctl(name: str) -> Sysctl | None:
+    value = namespaces.read_sysctl(name)
+    return None if value is None else Sysctl(value, namespaces.sysctl_writable(name))
+
+
+def _resolvers() -> tuple[IPAddress, ...]:
+    """The host's upstream resolvers: those behind a local stub where resolv.conf names loopback only."""
+    for path in _RESOLVER_FILES:
+        found: list[IPAddress] = []
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                words = line.split()
+                if len(words) > 1 and words[0] == "nameserver":
+                    with contextlib.suppress(ValueError):
+                        found.append(ipaddress.ip_address(words[1].partition("%")[0]))
+        usable = [address for address in found if not address.is_loopback and not address.is_link_local]
+        if usable:
+            return tuple(dict.fromkeys(usable))
+    return ()
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _debris(sandboxes: Mapping[str, Sandbox], aliases: set[str], links: Mapping[str, Link]) -> Debris:
+    """What carries our mark and belongs to no record: by alias on links, by our own runtime directory elsewhere."""
+    known = aliases | {sandbox.alias for sandbox in sandboxes.values()}
+    orphans = [link for link in links.values() if (link.alias or "").startswith("podnet:") and link.alias not in known]
+    lost = {link.alias[len("podnet:") :] for link in orphans if link.alias and link.kind == "veth"}
+    lost |= {name for name in _names(paths.SANDBOXES) if name not in sandboxes}
+    namespaces_left = [pin(name, kind) for name in sorted(lost) for kind in ("net", "ipc", "uts") if namespaces.identity(pin(name, kind))]
+    taken = {sandbox.ns_name for sandbox in sandboxes.values()}
+    etc = [
+        f"{paths.ETC_NETNS}/{name}"
+        for name in sorted(_names(paths.ETC_NETNS))
+        if name.startswith("psb-") and name not in taken and (files.read(f"{paths.ETC_NETNS}/{name}/resolv.conf") or "").startswith(MARK)
+    ]
+    return Debris(
+        links=tuple(sorted(link.name for link in orphans)),
+        namespaces=tuple(path for path in namespaces_left if path not in {net_pin(item) for item in sandboxes}),
+        directories=tuple([paths.sandbox_directory(name) for name in sorted(_names(paths.SANDBOXES)) if name not in sandboxes] + etc),
+    )
+
+
+def _home(sysctl: str) -> str:
+    return "net" if sysctl.startswith("net.") else "ipc"

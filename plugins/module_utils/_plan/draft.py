@@ -1,0 +1,136 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan while it is made: objects are planned one after another against what the records will then say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._spec.fields import IPAddress
+from .._spec.network import Network
+from .._spec.sandbox import Sandbox
+from .observed import Link, Observed
+from .operations import Operation, Phase
+
+UNKNOWN = "(known after apply)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one object was and becomes, in the shape of the module's return value."""
+
+    kind: str
+    name: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+    def as_diff(self) -> dict[str, Any]:
+        """Ansible's diff of what differs."""
+        keys = [key for key in {**self.before, **self.after} if self.before.get(key) != self.after.get(key)]
+        return {
+            "before_header": f"{self.kind} {self.name}",
+            "after_header": f"{self.kind} {self.name}",
+            "before": {key: self.before[key] for key in keys if key in self.before},
+            "after": {key: self.after[key] for key in keys if key in self.after},
+        }
+
+
+@dataclass(frozen=True)
+class TextChange:
+    """The same for something that is text by nature."""
+
+    name: str
+    before: str
+    after: str
+
+    def as_diff(self) -> dict[str, Any]:
+        return {"before_header": self.name, "after_header": self.name, "before": f"{self.before}\n", "after": f"{self.after}\n"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Operations in the order of their phases, and what they mean to the user."""
+
+    steps: tuple[tuple[Phase, Operation], ...]
+    changes: tuple[Change | TextChange, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        return tuple(operation for _phase, operation in self.steps)
+
+    def changes_of(self, kind: str) -> dict[str, Change]:
+        """By name."""
+        return {change.name: change for change in self.changes if isinstance(change, Change) and change.kind == kind}
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.steps)
+
+
+@dataclass
+class Draft:
+    """Collects steps; ``networks``, ``sandboxes`` and ``leases`` run ahead of ``observed``.
+
+    ``fresh_id``: gives a new random id of 16 hexadecimal digits. ``canonical``: a ruleset as nft lists it once
+    loaded. ``check``: a network that is still missing is a warning.
+    """
+
+    observed: Observed
+    fresh_id: Callable[[], str]
+    canonical: Callable[[str], str] = str.strip
+    check: bool = False
+    networks: dict[str, Network] = field(default_factory=dict)
+    sandboxes: dict[str, Sandbox] = field(default_factory=dict)
+    leases: dict[str, dict[IPAddress, str]] = field(default_factory=dict)
+    cursors: dict[tuple[str, int], IPAddress] = field(default_factory=dict)
+    leaving: set[str] = field(default_factory=set)
+    ports: dict[str, int] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    steps: list[tuple[Phase, Operation]] = field(default_factory=list)
+    changes: list[Change | TextChange] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, observed: Observed, fresh_id: Callable[[], str], **settings: Any) -> Draft:
+        return cls(
+            observed,
+            fresh_id,
+            networks=dict(observed.networks),
+            sandboxes=dict(observed.sandboxes),
+            leases={name: dict(held) for name, held in observed.leases.items()},
+            cursors={(name, version): at for name, held in observed.cursors.items() for version, at in held.items()},
+            **settings,
+        )
+
+    def add(self, phase: Phase, *operations: Operation) -> None:
+        self.steps.extend((phase, operation) for operation in operations)
+
+    def link(self, name: str) -> Link | None:
+        """A link of the host, unless this plan deletes it."""
+        return None if name in self.gone else self.observed.links.get(name)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def new_id(self) -> str:
+        """An id whose first eight digits, which name links and namespaces, are free on this host."""
+        while True:
+            candidate = self.fresh_id()
+            short = candidate[:8]
+            if any(known[:8] == short for known in self.sandboxes) or any(net.id == candidate for net in self.networks.values()):
+                continue
+            if f"psb-{short}" in self.observed.namespace_files or f"vh-{short}" in self.observed.links:
+                continue
+            return candidate
+
+    def finish(self) -> Plan:
+        return Plan(
+            steps=tuple(sorted(self.steps, key=lambda step: step[0])),
+            changes=tuple(self.changes),
+            warnings=tuple(self.warnings),
+        )

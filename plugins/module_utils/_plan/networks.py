@@ -1,0 +1,187 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The planner of bridge networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .._errors import AddressInUse, InUse, InvalidArgument, KernelUnsupported, NotOurs, NotPermitted
+from .._spec.network import Network, NetworkRequest
+from .draft import UNKNOWN, Change, Draft
+from .leases import describe_owner, usage
+from .observed import Link
+from .operations import (
+    AddAddress,
+    CreateBridge,
+    DeleteLink,
+    DeleteRecord,
+    ForgetPool,
+    Phase,
+    RemoveAddress,
+    SetLink,
+    SetSysctl,
+    WriteRecord,
+)
+from .problems import problem
+
+KIND = "network"
+
+
+def present_network(draft: Draft, request: NetworkRequest) -> Network:
+    """Make the network exist as requested; its sandboxes are the caller's to bring along."""
+    recorded = draft.networks.get(request.name)
+    link = draft.observed.links.get(request.name)
+    if link is not None and not (recorded and owns(recorded, link)):
+        raise NotOurs(
+            f"name: an interface {request.name} exists that podnet.linux did not make"
+            + (
+                " (it carries our mark but has no record: podnet.linux.prune removes it)"
+                if (link.alias or "").startswith("podnet:")
+                else ""
+            )
+            + "; choose another name, or remove it"
+        )
+    wanted = request.resolve(recorded, new_id=recorded.id if recorded else draft.new_id(), default_mtu=draft.observed.default_mtu)
+    _check_host(draft, wanted, recorded)
+    _check_leases(draft, wanted, recorded)
+    if recorded != wanted or (recorded and recorded.removing):
+        previous = recorded.as_record() if recorded else None
+        draft.add(Phase.RECORD, WriteRecord(KIND, wanted.name, wanted.as_record(), previous))
+    draft.networks[wanted.name] = wanted
+    start = len(draft.steps)
+    _converge_bridge(draft, wanted, link)
+    drift = [problem(operation) for _phase, operation in draft.steps[start:]] if recorded and recorded == wanted else []
+    if recorded is None:
+        draft.changes.append(Change(KIND, wanted.name, {}, {**wanted.as_dict(), "mac": _mac(draft, wanted), "ifindex": UNKNOWN}))
+    elif recorded != wanted or drift:
+        before = {**recorded.as_dict(), "problems": drift}
+        draft.changes.append(Change(KIND, wanted.name, before, {**wanted.as_dict(), "problems": []}))
+    return wanted
+
+
+def remove_network(draft: Draft, name: str, *, force: bool) -> None:
+    """Remove the network, whose sandboxes are planned away already. Raises InUse, and NotOurs for a foreign bridge."""
+    network = draft.networks.get(name)
+    if network is None:
+        link = draft.observed.links.get(name)
+        if link is not None and link.kind == "bridge":
+            raise NotOurs(f"name: the bridge {name} was not made by podnet.linux; remove it with the tool that made it")
+        return
+    others = {holder for holder in draft.leases.get(name, {}).values() if holder not in draft.leaving}
+    if others:
+        raise InUse(
+            f"network {name} has leases held by {', '.join(sorted(describe_owner(draft, item) for item in others))}; release them first"
+        )
+    link = draft.observed.links.get(name)
+    if link is not None and owns(network, link):
+        foreign = [port.name for port in draft.observed.ports_of(name) if not (port.alias or "").startswith("podnet:")]
+        if foreign and not force:
+            raise InUse(f"network {name}: the bridge also carries {', '.join(sorted(foreign))}; detach it, or say force: true")
+        if link.up:
+            draft.add(Phase.QUIESCE, SetLink(None, name, (("up", False),), (("up", True),)))
+        draft.add(Phase.DESTROY, DeleteLink(name))
+    if not network.removing:
+        draft.add(Phase.MARK, WriteRecord(KIND, name, replace(network, removing=True).as_record(), network.as_record()))
+    draft.add(Phase.FORGET, ForgetPool(name), DeleteRecord(KIND, name))
+    del draft.networks[name]
+    draft.changes.append(Change(KIND, name, network.as_dict(), {}))
+
+
+def owns(network: Network, link: Link) -> bool:
+    """Ours by alias; or by the MAC it was born with, where a killed run had no time to set the alias."""
+    return link.kind == "bridge" and (link.alias == network.alias or (not link.alias and link.mac == network.mac))
+
+
+def network_result(draft: Draft, network: Network) -> dict[str, Any]:
+    """The return value: the network as in effect, and how full it is."""
+    link = draft.observed.links.get(network.name)
+    upstream = [] if network.internal else [str(address) for address in draft.observed.resolvers]
+    return {
+        **network.as_dict(),
+        "dns": upstream if network.dns is None else [str(address) for address in network.dns],
+        "mac": _mac(draft, network),
+        "ifindex": link.index if link and link.index else None,
+        "addresses": usage(network, draft.leases.get(network.name, {})),
+    }
+
+
+def _mac(draft: Draft, network: Network) -> str:
+    """It follows from the id, which a network that is not made yet will get when it is."""
+    return UNKNOWN if draft.check and network.name not in draft.observed.networks else network.mac
+
+
+def _converge_bridge(draft: Draft, wanted: Network, link: Link | None) -> None:
+    if link is None:
+        draft.add(Phase.BUILD, CreateBridge(wanted.name, wanted.mac, wanted.mtu))
+        link = Link(wanted.name, kind="bridge", mac=wanted.mac, mtu=wanted.mtu)
+    settings = {"alias": wanted.alias, "mac": wanted.mac, "mtu": wanted.mtu}
+    changed = [(key, value) for key, value in settings.items() if getattr(link, key) != value]
+    if changed:
+        draft.add(Phase.BUILD, SetLink(None, wanted.name, tuple(changed), tuple((key, getattr(link, key)) for key, _v in changed)))
+    _bridge_sysctls(draft, wanted, fresh=not link.index)
+    addresses = wanted.bridge_addresses()
+    for address in link.addresses:
+        if address not in addresses:
+            draft.add(Phase.BUILD, RemoveAddress(None, wanted.name, address))
+    for address in addresses:
+        if address not in link.addresses:
+            draft.add(Phase.BUILD, AddAddress(None, wanted.name, address))
+    if not link.up:
+        draft.add(Phase.BUILD, SetLink(None, wanted.name, (("up", True),), (("up", False),)))
+
+
+def _bridge_sysctls(draft: Draft, wanted: Network, *, fresh: bool) -> None:
+    """The host takes no router advertisements from pods, and speaks IPv6 where the network does."""
+    settings = {"accept_ra": "0", **({"disable_ipv6": "0"} if wanted.has_ipv6 else {})}
+    for key, value in settings.items():
+        name = f"net/ipv6/conf/{wanted.name}/{key}"
+        # A bridge that does not exist yet will be born with the default's value.
+        current = draft.observed.sysctls.get(f"net/ipv6/conf/default/{key}" if fresh else name)
+        if current is None or current.value == value:
+            continue
+        if not current.writable:
+            raise NotPermitted(
+                f"{name.replace('/', '.')} would be {current.value} and /proc/sys is read-only here: "
+                f"set net.ipv6.conf.default.{key} to {value} from outside"
+            )
+        draft.add(Phase.BUILD, SetSysctl(None, name, value, current.value))
+
+
+def _check_host(draft: Draft, wanted: Network, recorded: Network | None) -> None:
+    """Refuse what collides with another network or with the host."""
+    if wanted.has_ipv6:
+        disabled = draft.observed.sysctls.get("net/ipv6/conf/all/disable_ipv6")
+        if disabled is None or disabled.value != "0":
+            raise KernelUnsupported(
+                f"subnets: network {wanted.name} wants IPv6, which is disabled on this host; "
+                "enable it (net.ipv6.conf.all.disable_ipv6 = 0) or leave the IPv6 subnet out"
+            )
+    ours = {*draft.networks, wanted.name, *draft.observed.networks}
+    for subnet in wanted.subnets:
+        if recorded and subnet in recorded.subnets:
+            continue
+        for other in draft.networks.values():
+            taken = next((s for s in other.subnets if s.version == subnet.version and s.overlaps(subnet)), None)
+            if other.name != wanted.name and taken is not None:
+                raise InvalidArgument(f"subnets: {subnet} overlaps {taken} of network {other.name}; choose another")
+        for destination, device in draft.observed.routes:
+            if device not in ours and destination.version == subnet.version and destination.prefixlen and destination.overlaps(subnet):
+                raise InvalidArgument(f"subnets: {subnet} overlaps the host's route to {destination} on {device}; choose another")
+    for gateway in wanted.gateways:
+        carried = recorded is not None and gateway in recorded.gateways
+        if not carried and gateway in draft.observed.host_addresses:
+            raise AddressInUse(f"gateways: {gateway} is already carried by an interface of the host; choose another")
+
+
+def _check_leases(draft: Draft, wanted: Network, recorded: Network | None) -> None:
+    held = {address: owner for address, owner in draft.leases.get(wanted.name, {}).items() if owner not in draft.leaving}
+    if recorded is None:
+        return
+    for address, owner in held.items():
+        if wanted.subnet_of(address) is None:
+            raise InUse(f"subnets: {address} of a dropped subnet is leased by {describe_owner(draft, owner)}; remove it first")
+        if address in wanted.gateways:
+            raise AddressInUse(f"gateways: {address} is leased by {describe_owner(draft, owner)}; choose another")

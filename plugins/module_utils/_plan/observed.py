@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the machine shows: plain values that the planner compares with what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .._spec.fields import IPAddress, IPNetwork
+from .._spec.network import Network
+from .._spec.sandbox import Sandbox
+
+V = TypeVar("V")
+
+BRIDGE_PORTS = 1023
+"""What one bridge takes (BR_MAX_PORTS is 1 << 10, port 0 is the bridge's own)."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One interface; ``addresses`` are its global ones, written as address/prefix length."""
+
+    name: str
+    index: int = 0
+    kind: str = ""
+    mac: str = ""
+    mtu: int = 1500
+    up: bool = False
+    master: str | None = None
+    alias: str | None = None
+    isolated: bool = False
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route of the main table."""
+
+    destination: str
+    gateway: str | None
+    link: str
+
+
+@dataclass(frozen=True)
+class Sysctl:
+    """A kernel setting as read; ``writable`` is False where /proc/sys is mounted read-only."""
+
+    value: str
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A namespace's bind mount.
+
+    ``state``: good (there, with the recorded identity), missing, unverified (a namespace that no record
+    identifies: what a killed creation left), replaced (somebody else's namespace), occupied (something that is no
+    namespace). ``holder``: a live process of ours that still is in the recorded namespace, 0 for none.
+    """
+
+    state: str = "missing"
+    holder: int = 0
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The pause process: ``state`` none, running, dead, or astray (alive, but not in our namespaces)."""
+
+    state: str = "none"
+    pid: int = 0
+
+
+@dataclass(frozen=True)
+class SandboxView:
+    """What the kernel and the files show of one sandbox."""
+
+    pins: Mapping[str, Pin] = field(default_factory=dict)
+    hostname: str | None = None
+    sysctls: Mapping[str, str | None] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+    pause: Pause = Pause()
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    rootfs: Mapping[str, str | None] = field(default_factory=dict)
+    state: Mapping[str, Any] | None = None
+    runtime: bool = False
+
+
+@dataclass(frozen=True)
+class NetnsTarget:
+    """A network namespace given by the ``netns`` option: state good, missing, host, or no_namespace."""
+
+    state: str
+    view: SandboxView = SandboxView()
+
+
+@dataclass(frozen=True)
+class Debris:
+    """What carries our mark but belongs to no record; see the module prune."""
+
+    links: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+
+
+class Lazy(Mapping[str, V]):
+    """A mapping that looks at the machine when a key is first asked for: what no plan needs is never read."""
+
+    def __init__(self, load: Callable[[str], V]) -> None:
+        self._load = load
+        self._seen: dict[str, V] = {}
+
+    def __getitem__(self, key: str) -> V:
+        if key not in self._seen:
+            self._seen[key] = self._load(key)
+        return self._seen[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._seen)
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything a plan may depend on, read under the host lock."""
+
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
+    leases: Mapping[str, Mapping[IPAddress, str]] = field(default_factory=dict)
+    cursors: Mapping[str, Mapping[int, IPAddress]] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
+    host_addresses: frozenset[IPAddress] = frozenset()
+    routes: tuple[tuple[IPNetwork, str], ...] = ()
+    default_mtu: int = 1500
+    sysctls: Mapping[str, Sysctl | None] = field(default_factory=dict)
+    ipv6_interfaces: tuple[str, ...] = ()
+    resolvers: tuple[IPAddress, ...] = ()
+    sysctl_dropin: str | None = None
+    rules: str = ""
+    namespace_files: frozenset[str] = frozenset()
+    views: Mapping[str, SandboxView] = field(default_factory=dict)
+    occupants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    targets: Mapping[str, NetnsTarget] = field(default_factory=dict)
+    debris: Debris = Debris()
+
+    def ports_of(self, bridge: str) -> list[Link]:
+        return [link for link in self.links.values() if link.master == bridge]

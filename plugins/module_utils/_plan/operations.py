@@ -1,0 +1,371 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operations: each is data that says one change of the machine, and which operations take it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from .._spec.fields import IPAddress
+
+
+class Phase(IntEnum):
+    """The order of a run: what can be taken back first, behind MARK what cannot."""
+
+    RECORD = 1
+    LEASE = 2
+    QUIESCE = 3
+    RULES = 4
+    HOST = 5
+    BUILD = 6
+    MARK = 7
+    DESTROY = 8
+    FORGET = 9
+
+    @property
+    def reversible(self) -> bool:
+        return self < Phase.MARK
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One change."""
+
+    def inverse(self) -> tuple[Operation, ...]:
+        """What undoes it, in order; nothing for what cannot be undone."""
+        return ()
+
+
+@dataclass(frozen=True)
+class WriteRecord(Operation):
+    """The desired state of one object; ``persistent`` records survive a reboot."""
+
+    kind: str
+    key: str
+    record: Mapping[str, Any] = field(hash=False)
+    previous: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    def inverse(self) -> tuple[Operation, ...]:
+        if self.previous is None:
+            return (DeleteRecord(self.kind, self.key),)
+        return (WriteRecord(self.kind, self.key, self.previous),)
+
+
+@dataclass(frozen=True)
+class DeleteRecord(Operation):
+    kind: str
+    key: str
+
+
+@dataclass(frozen=True)
+class TakeLease(Operation):
+    """``previous``: the owner whom this run removes, where the lease is handed over."""
+
+    network: str
+    address: IPAddress
+    owner: str
+    previous: str | None = None
+
+    def inverse(self) -> tuple[Operation, ...]:
+        if self.previous is not None:
+            return (TakeLease(self.network, self.address, self.previous, self.owner),)
+        return (ReleaseLease(self.network, self.address, self.owner),)
+
+
+@dataclass(frozen=True)
+class ReleaseLease(Operation):
+    network: str
+    address: IPAddress
+    owner: str
+
+
+@dataclass(frozen=True)
+class SetCursor(Operation):
+    """Where sequential leasing goes on, per IP version."""
+
+    network: str
+    version: int
+    address: IPAddress | None
+    previous: IPAddress | None
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (SetCursor(self.network, self.version, self.previous, self.address),)
+
+
+@dataclass(frozen=True)
+class ForgetPool(Operation):
+    """Remove the (empty) books of a network that is gone."""
+
+    network: str
+
+
+@dataclass(frozen=True)
+class WriteFile(Operation):
+    path: str
+    content: str
+    previous: str | None = None
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (RemoveFile(self.path),) if self.previous is None else (WriteFile(self.path, self.previous),)
+
+
+@dataclass(frozen=True)
+class RemoveFile(Operation):
+    path: str
+
+
+@dataclass(frozen=True)
+class SetSysctl(Operation):
+    """``where``: a sandbox's id, or None for the host."""
+
+    where: str | None
+    name: str
+    value: str
+    previous: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (SetSysctl(self.where, self.name, self.previous, self.value),)
+
+
+@dataclass(frozen=True)
+class CreateBridge(Operation):
+    name: str
+    mac: str
+    mtu: int
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (DeleteLink(self.name),)
+
+
+@dataclass(frozen=True)
+class DeleteLink(Operation):
+    name: str
+    where: str | None = None
+
+
+@dataclass(frozen=True)
+class SetLink(Operation):
+    """Settings of a link: any of up, mtu, mac, alias, master, isolated."""
+
+    where: str | None
+    name: str
+    settings: tuple[tuple[str, Any], ...]
+    previous: tuple[tuple[str, Any], ...]
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (SetLink(self.where, self.name, self.previous, self.settings),)
+
+
+@dataclass(frozen=True)
+class AddAddress(Operation):
+    where: str | None
+    link: str
+    address: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (RemoveAddress(self.where, self.link, self.address),)
+
+
+@dataclass(frozen=True)
+class RemoveAddress(Operation):
+    where: str | None
+    link: str
+    address: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (AddAddress(self.where, self.link, self.address),)
+
+
+@dataclass(frozen=True)
+class AddRoute(Operation):
+    where: str | None
+    destination: str
+    gateway: str | None
+    link: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (RemoveRoute(self.where, self.destination, self.gateway, self.link),)
+
+
+@dataclass(frozen=True)
+class RemoveRoute(Operation):
+    where: str | None
+    destination: str
+    gateway: str | None
+    link: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (AddRoute(self.where, self.destination, self.gateway, self.link),)
+
+
+@dataclass(frozen=True)
+class CreateVeth(Operation):
+    """The sandbox's interface, born in its namespace with the peer born on the host."""
+
+    where: str
+    interface: str
+    mac: str
+    mtu: int
+    peer: str
+    peer_mac: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (DeleteLink(self.peer),)
+
+
+@dataclass(frozen=True)
+class DeleteVeth(Operation):
+    """``restore``: what builds the pair as it was."""
+
+    peer: str
+    restore: tuple[Operation, ...] = ()
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return self.restore
+
+
+@dataclass(frozen=True)
+class LoadRules(Operation):
+    """Replace our nftables tables by ``ruleset`` in one transaction; an empty one removes them."""
+
+    ruleset: str
+    previous: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (LoadRules(self.previous, self.ruleset),)
+
+
+@dataclass(frozen=True)
+class CreateNamespaces(Operation):
+    """New namespaces, furnished with hostname and sysctls before the pin lets anybody in."""
+
+    where: str
+    kinds: tuple[str, ...]
+    hostname: str
+    sysctls: tuple[tuple[str, str], ...]
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (RemovePins(self.where, self.kinds),)
+
+
+@dataclass(frozen=True)
+class PinNamespace(Operation):
+    """Bind an existing namespace (of a process, or at a path) to our own name for it."""
+
+    where: str
+    kind: str
+    source: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (RemovePins(self.where, (self.kind,)),)
+
+
+@dataclass(frozen=True)
+class RemovePins(Operation):
+    """Unpin; a namespace that nothing else holds is gone with that."""
+
+    where: str
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SetHostname(Operation):
+    where: str
+    hostname: str
+    previous: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (SetHostname(self.where, self.previous, self.hostname),)
+
+
+@dataclass(frozen=True)
+class StartPause(Operation):
+    where: str
+    kinds: tuple[str, ...]
+    new_pid_namespace: bool
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (StopPause(self.where, 0.0),)
+
+
+@dataclass(frozen=True)
+class StopPause(Operation):
+    where: str
+    timeout: float
+
+
+@dataclass(frozen=True)
+class EndProcesses(Operation):
+    """TERM, ``timeout`` seconds, KILL, for every process in the sandbox's own namespaces."""
+
+    where: str
+    timeout: float
+
+
+@dataclass(frozen=True)
+class FurnishRootfs(Operation):
+    """Give a container root our resolv.conf; what was there is kept for RestoreRootfs."""
+
+    where: str
+    root: str
+    content: str
+    previous: str | None
+
+    def inverse(self) -> tuple[Operation, ...]:
+        if self.previous is None:
+            return (RestoreRootfs(self.where, self.root, None),)
+        return (FurnishRootfs(self.where, self.root, self.previous, self.content),)
+
+
+@dataclass(frozen=True)
+class RestoreRootfs(Operation):
+    where: str
+    root: str
+    content: str | None
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return () if self.content is None else (FurnishRootfs(self.where, self.root, self.content, None),)
+
+
+@dataclass(frozen=True)
+class MakeRuntime(Operation):
+    """The sandbox's directory below /run with the files other programs read; ``fresh``: there was none."""
+
+    where: str
+    name: str
+    ns_name: str
+    fresh: bool
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (RemoveRuntime(self.where, self.ns_name),) if self.fresh else ()
+
+
+@dataclass(frozen=True)
+class SaveState(Operation):
+    """state.json: what is, beside the record of what is wanted."""
+
+    where: str
+    fields: tuple[tuple[str, Any], ...]
+    previous: tuple[tuple[str, Any], ...] | None
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return () if self.previous is None else (SaveState(self.where, self.previous, self.fields),)
+
+
+@dataclass(frozen=True)
+class RemoveRuntime(Operation):
+    """The sandbox's directories below /run and /etc/netns."""
+
+    where: str
+    ns_name: str
+
+
+@dataclass(frozen=True)
+class RemoveOrphan(Operation):
+    """A namespace file or a directory of ours that belongs to no record."""
+
+    path: str

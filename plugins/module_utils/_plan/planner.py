@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From requests to a plan: the one place that knows in which order objects are planned."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from .._errors import InUse, InvalidArgument
+from .._spec.network import NetworkRequest, default_network
+from .._spec.sandbox import Sandbox, SandboxRequest
+from .draft import Draft
+from .forwarding import plan_forwarding
+from .networks import present_network, remove_network
+from .prune import plan_debris
+from .rules import plan_rules
+from .sandboxes import converge_sandbox, find_sandbox, present_sandbox, remove_sandbox
+
+DEFAULT_NETWORK = "podnet0"
+
+
+def plan_networks(draft: Draft, requests: Sequence[NetworkRequest], *, exclusive: bool = False, force: bool = False) -> None:
+    """Plan every request; removals first, so that what they free can be used.
+
+    ``exclusive``: networks that are not listed go too (``force``: with their sandboxes).
+    """
+    names = [request.name for request in requests]
+    _no_duplicates("networks", names)
+    for name in sorted(set(draft.networks) - set(names)) if exclusive else ():
+        _remove_network(draft, name, force=force)
+    for request in requests:
+        if request.state == "absent":
+            _remove_network(draft, request.name, force=request.force)
+    for request in requests:
+        if request.state == "present":
+            recorded = draft.networks.get(request.name)
+            wanted = present_network(draft, request)
+            if recorded is not None and recorded != wanted:
+                for sandbox in _users(draft, wanted.name):
+                    converge_sandbox(draft, sandbox)
+    _plan_host(draft)
+
+
+def plan_sandboxes(draft: Draft, requests: Sequence[SandboxRequest], *, exclusive: bool = False, force: bool = False) -> None:
+    """Plan every request; removals first. ``exclusive``: sandboxes that are not listed go too."""
+    known = [(request, find_sandbox(draft, request)) for request in requests]
+    _no_duplicates("sandboxes", [sandbox.id if sandbox else str(request.name) for request, sandbox in known])
+    listed = {sandbox.id for _request, sandbox in known if sandbox}
+    for unlisted in [item for item in draft.sandboxes.values() if exclusive and item.id not in listed]:
+        remove_sandbox(draft, unlisted, force=force)
+    for request, sandbox in known:
+        # What a killed removal left is removed to its end before the name is used again.
+        if sandbox is not None and (request.state == "absent" or sandbox.removing):
+            remove_sandbox(draft, sandbox, force=request.force)
+    present = [(request, sandbox) for request, sandbox in known if request.state != "absent"]
+    if any(_wants_default(request, sandbox) for request, sandbox in present):
+        _ensure_default_network(draft)
+    for request, sandbox in present:
+        live = None if sandbox is not None and sandbox.removing else sandbox
+        present_sandbox(draft, request, live, default_network=DEFAULT_NETWORK)
+    _plan_host(draft)
+
+
+def plan_prune(draft: Draft) -> None:
+    """Remove what is ours and has no record, and finish removals that were begun."""
+    for sandbox in list(draft.sandboxes.values()):
+        if sandbox.removing:
+            remove_sandbox(draft, sandbox, force=True)
+    for network in list(draft.networks.values()):
+        if network.removing:
+            remove_network(draft, network.name, force=True)
+    plan_debris(draft)
+    _plan_host(draft)
+
+
+def _plan_host(draft: Draft) -> None:
+    plan_forwarding(draft)
+    plan_rules(draft)
+
+
+def _remove_network(draft: Draft, name: str, *, force: bool) -> None:
+    users = _users(draft, name)
+    if users and not force:
+        names = ", ".join(sorted(sandbox.name for sandbox in users))
+        raise InUse(f"network {name} is used by sandbox {names}; remove those first, or say force: true to remove them too")
+    for sandbox in users:
+        remove_sandbox(draft, sandbox, force=True)
+    remove_network(draft, name, force=force)
+
+
+def _users(draft: Draft, network: str) -> list[Sandbox]:
+    return [item for item in draft.sandboxes.values() if any(at.network == network for at in item.attachments)]
+
+
+def _wants_default(request: SandboxRequest, sandbox: Sandbox | None) -> bool:
+    """A sandbox to be made with a net namespace of its own and no word on networks."""
+    if sandbox is not None and not sandbox.removing:
+        return False
+    namespaces = request.namespaces if request.namespaces is not None else ("net",)
+    return request.networks is None and request.netns is None and "net" in namespaces
+
+
+def _ensure_default_network(draft: Draft) -> None:
+    if DEFAULT_NETWORK in draft.networks:
+        present_network(draft, NetworkRequest(DEFAULT_NETWORK))
+        return
+    taken = [subnet for network in draft.networks.values() for subnet in network.subnets]
+    taken += [destination for destination, _device in draft.observed.routes if destination.prefixlen]
+    disabled = draft.observed.sysctls.get("net/ipv6/conf/all/disable_ipv6")
+    ipv6 = disabled is not None and disabled.value == "0"
+    present_network(draft, default_network(taken, ipv6=ipv6, random_bits=secrets.randbits(40)))
+
+
+def _no_duplicates(option: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidArgument.of(option, name, "is listed twice")

@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operation would repair, in words: the entries of ``problems``."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from . import operations as ops
+from .operations import Operation
+
+
+@singledispatch
+def problem(operation: Operation) -> str:
+    """One short phrase saying what is off."""
+    return f"{type(operation).__name__} is due"
+
+
+@problem.register
+def _(operation: ops.WriteRecord) -> str:
+    return f"record of {operation.kind} {operation.key} is out of date"
+
+
+@problem.register
+def _(operation: ops.TakeLease) -> str:
+    return f"lease of {operation.address} in {operation.network} is missing"
+
+
+@problem.register
+def _(operation: ops.ReleaseLease) -> str:
+    return f"lease of {operation.address} in {operation.network} is held in vain"
+
+
+@problem.register
+def _(operation: ops.SetCursor) -> str:
+    return f"next address of {operation.network} is out of date"
+
+
+@problem.register
+def _(operation: ops.WriteFile) -> str:
+    return f"{operation.path} is {'missing' if operation.previous is None else 'altered'}"
+
+
+@problem.register
+def _(operation: ops.SetSysctl) -> str:
+    return f"{operation.name.replace('/', '.')} is {operation.previous}"
+
+
+@problem.register
+def _(operation: ops.CreateBridge) -> str:
+    return f"bridge {operation.name} is missing"
+
+
+@problem.register
+def _(operation: ops.DeleteLink) -> str:
+    return f"{operation.name} is not the interface we made"
+
+
+@problem.register
+def _(operation: ops.SetLink) -> str:
+    return ", ".join(f"{key} of {operation.name} is {value}" for key, value in operation.previous)
+
+
+@problem.register
+def _(operation: ops.AddAddress) -> str:
+    return f"address {operation.address} of {operation.link} is missing"
+
+
+@problem.register
+def _(operation: ops.RemoveAddress) -> str:
+    return f"address {operation.address} of {operation.link} is foreign"
+
+
+@problem.register
+def _(operation: ops.AddRoute) -> str:
+    return f"route {operation.destination} via {operation.gateway} is missing"
+
+
+@problem.register
+def _(operation: ops.RemoveRoute) -> str:
+    return f"route {operation.destination} via {operation.gateway} is foreign"
+
+
+@problem.register
+def _(operation: ops.CreateVeth) -> str:
+    return f"interface {operation.interface} is missing"
+
+
+@problem.register
+def _(operation: ops.DeleteVeth) -> str:
+    return f"{operation.peer} has lost its other end"
+
+
+@problem.register
+def _(operation: ops.LoadRules) -> str:
+    return "nftables rules are missing or altered"
+
+
+@problem.register
+def _(operation: ops.CreateNamespaces) -> str:
+    return f"namespace {', '.join(operation.kinds)} is gone"
+
+
+@problem.register
+def _(operation: ops.PinNamespace) -> str:
+    return f"bind mount of the {operation.kind} namespace is missing"
+
+
+@problem.register
+def _(operation: ops.RemovePins) -> str:
+    return f"namespace {', '.join(operation.kinds)} is of unknown origin"
+
+
+@problem.register
+def _(operation: ops.SetHostname) -> str:
+    return f"hostname is {operation.previous}"
+
+
+@problem.register
+def _(operation: ops.StartPause) -> str:
+    return "pause process is not running"
+
+
+@problem.register
+def _(operation: ops.StopPause) -> str:
+    return "pause process is outside the sandbox's namespaces"
+
+
+@problem.register
+def _(operation: ops.FurnishRootfs) -> str:
+    return f"{operation.root}/etc/resolv.conf is not ours"
+
+
+@problem.register
+def _(operation: ops.MakeRuntime) -> str:
+    return f"runtime directory of {operation.where} is missing"
+
+
+@problem.register
+def _(operation: ops.SaveState) -> str:
+    return f"state.json of {operation.where} is out of date"

@@ -1,0 +1,356 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The planner of pod sandboxes: making one is converging from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from .._errors import InUse, InvalidArgument, NotFound, NotOurs
+from .._spec.sandbox import PINNED, Sandbox, SandboxRequest
+from . import leases
+from .attachments import default_gateways, plan_attachments, resolve_attachments
+from .draft import UNKNOWN, Change, Draft
+from .observed import Link, Pause, Pin, SandboxView
+from .operations import (
+    CreateNamespaces,
+    DeleteRecord,
+    DeleteVeth,
+    EndProcesses,
+    FurnishRootfs,
+    MakeRuntime,
+    Phase,
+    PinNamespace,
+    RemovePins,
+    RemoveRuntime,
+    RestoreRootfs,
+    SaveState,
+    SetHostname,
+    SetLink,
+    SetSysctl,
+    StartPause,
+    StopPause,
+    WriteFile,
+    WriteRecord,
+)
+from .problems import problem
+from .resolver import resolv_conf, resolver_files
+
+KIND = "sandbox"
+PINS_DIRECTORY = "/run/podnet/sandboxes"
+
+
+def find_sandbox(draft: Draft, request: SandboxRequest) -> Sandbox | None:
+    """By id or name; a sandbox whose removal was begun counts only where no other has the name."""
+    if request.id is not None:
+        sandbox = draft.sandboxes.get(request.id)
+        if sandbox is not None and request.name not in (None, sandbox.name):
+            raise InvalidArgument.of("name", request.name, f"is not the name of sandbox {request.id}, which is {sandbox.name}")
+        if sandbox is None and request.state != "absent":
+            raise NotFound(f"id: no sandbox {request.id} on this host; leave id out and give a name to make one")
+        return sandbox
+    named = [sandbox for sandbox in draft.sandboxes.values() if sandbox.name == request.name]
+    return min(named, key=lambda sandbox: sandbox.removing, default=None)
+
+
+def present_sandbox(draft: Draft, request: SandboxRequest, recorded: Sandbox | None, *, default_network: str) -> Sandbox:
+    """Make the sandbox be as requested; ``recreated`` ends what is there and makes it anew under the same identity."""
+    owner = recorded.id if recorded else draft.new_id()
+    start = len(draft.steps)
+    network = default_network if recorded is None and request.netns is None and "net" in (request.namespaces or ("net",)) else None
+    attachments = resolve_attachments(draft, request, recorded, owner, network)
+    wanted = request.resolve(recorded, new_id=owner, attachments=attachments)
+    recreate = request.state == "recreated" and recorded is not None
+    if recorded is not None and not recreate:
+        for option in ("namespaces", "netns"):
+            if getattr(recorded, option) != getattr(wanted, option):
+                raise InvalidArgument.of(
+                    option, getattr(request, option), f"cannot change on the living sandbox {wanted.name}; use state: recreated"
+                )
+    view = draft.observed.views[recorded.id] if recorded else SandboxView()
+    if recorded is not None and recreate:
+        return _recreate(draft, request, recorded, wanted, view)
+    _converge(draft, wanted, recorded, _furnished(draft, wanted, recorded, view))
+    _report(draft, request, wanted, recorded, view, start)
+    return wanted
+
+
+def converge_sandbox(draft: Draft, sandbox: Sandbox) -> None:
+    """Bring a sandbox in line with its own record, and with its networks as they are now planned."""
+    present_sandbox(draft, SandboxRequest(name=sandbox.name), sandbox, default_network="")
+
+
+def remove_sandbox(draft: Draft, sandbox: Sandbox, *, force: bool) -> None:
+    """End it: what can be undone first, then the mark, then processes, links and namespaces, leases last of all."""
+    view = draft.observed.views[sandbox.id]
+    occupants = _refuse_occupied(draft, sandbox, force=force)
+    draft.leaving.add(sandbox.id)
+    for item in sandbox.attachments:
+        peer = draft.observed.links.get(sandbox.veth_host(item.position))
+        if peer is not None and peer.alias in (sandbox.alias, None) and peer.up:
+            draft.add(Phase.QUIESCE, SetLink(None, peer.name, (("up", False),), (("up", True),)))
+    for root in sandbox.rootfs:
+        draft.add(Phase.QUIESCE, RestoreRootfs(sandbox.id, root, view.rootfs.get(root)))
+    if not sandbox.removing:
+        draft.add(Phase.MARK, WriteRecord(KIND, sandbox.id, replace(sandbox, removing=True).as_record(), sandbox.as_record()))
+    _destroy(draft, sandbox, view, occupants)
+    if view.runtime or any(content is not None for content in view.files.values()):
+        draft.add(Phase.DESTROY, RemoveRuntime(sandbox.id, sandbox.ns_name))
+    for network, address in leases.held_by(draft, sandbox.id):
+        leases.release(draft, network, address, sandbox.id)
+    draft.add(Phase.FORGET, DeleteRecord(KIND, sandbox.id))
+    del draft.sandboxes[sandbox.id]
+    draft.changes.append(Change(KIND, sandbox.name, {**sandbox.as_dict(), "state": _state(sandbox, ())}, {"state": "absent"}))
+
+
+def problems_of(draft: Draft, sandbox: Sandbox) -> list[str]:
+    """What a run would repair: the drift of a recorded sandbox, in words. Plans on a copy."""
+    if sandbox.removing:
+        return ["its removal was begun and not finished"]
+    trial = Draft.of(draft.observed, draft.fresh_id, canonical=draft.canonical, check=True)
+    try:
+        converge_sandbox(trial, sandbox)
+    except (InUse, InvalidArgument, NotFound, NotOurs) as error:
+        return [str(error)]
+    return [problem(operation) for _phase, operation in trial.finish().steps] + trial.warnings
+
+
+def sandbox_result(draft: Draft, sandbox: Sandbox, view: SandboxView, problems: Sequence[str]) -> dict[str, Any]:
+    """The return value: the sandbox as in effect, and what another program needs to join it."""
+    pins = {kind: pin_path(sandbox, kind) for kind in sandbox.pins}
+    types = {"net": "network"}
+    namespaces = [{"type": types.get(kind, kind), "path": path} for kind, path in pins.items()]
+    if "pid" in sandbox.namespaces and view.pause.state == "running":
+        namespaces.append({"type": "pid", "path": f"/proc/{view.pause.pid}/ns/pid"})
+    files = {path.rsplit("/", 1)[1]: path for path in resolver_files(sandbox, draft.networks, ())}
+    flags = {"net": "--network", "ipc": "--ipc", "uts": "--uts"}
+    podman = [word for kind, path in pins.items() for word in (flags[kind], f"ns:{path}")]
+    podman += [word for name, path in files.items() for word in ("--volume", f"{path}:/etc/{name}:ro")]
+    gateways = default_gateways(sandbox, dict(draft.networks.items()))
+    return {
+        **sandbox.as_dict(),
+        "pause_pid": view.pause.pid if view.pause.state == "running" else None,
+        "gateways": [str(gateway) for _version, (gateway, _interface) in sorted(gateways.items())],
+        "state": _state(sandbox, problems),
+        "problems": list(problems),
+        "namespace_paths": pins,
+        "oci_namespaces": namespaces,
+        "oci_mounts": [
+            {"destination": f"/etc/{name}", "type": "bind", "source": path, "options": ["rbind", "ro"]} for name, path in files.items()
+        ],
+        "podman_args": podman,
+    }
+
+
+def pin_path(sandbox: Sandbox, kind: str) -> str:
+    """Where the namespace is bind-mounted."""
+    return f"/run/netns/{sandbox.ns_name}" if kind == "net" else f"{PINS_DIRECTORY}/{sandbox.id}/{kind}"
+
+
+def state_fields(sandbox: Sandbox) -> dict[str, Any]:
+    """The fields of state.json that follow from the record."""
+    known = sandbox.as_dict()
+    return {key: known[key] for key in ("id", "name", "ns_name", "veth_host", "container_ip")}
+
+
+def _recreate(draft: Draft, request: SandboxRequest, recorded: Sandbox, wanted: Sandbox, view: SandboxView) -> Sandbox:
+    occupants = _refuse_occupied(draft, recorded, force=request.force)
+    _destroy(draft, recorded, view, occupants)
+    start = len(draft.steps)
+    blank = SandboxView(files=view.files, rootfs=view.rootfs, state=view.state, runtime=view.runtime)
+    draft.gone.update(recorded.veth_host(item.position) for item in recorded.attachments)
+    _converge(draft, wanted, recorded, _furnished(draft, wanted, None, blank))
+    # What is built anew can only be built when the old is gone; the record goes ahead of both.
+    draft.steps[start:] = [(Phase.DESTROY if phase is Phase.BUILD else phase, op) for phase, op in draft.steps[start:]]
+    draft.changes.append(Change(KIND, wanted.name, sandbox_result(draft, recorded, view, ()), _planned(draft, wanted)))
+    return wanted
+
+
+def _furnished(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView) -> SandboxView:
+    """For a new sandbox in a given namespace: what that namespace already holds."""
+    if wanted.netns is None or recorded is not None:
+        return view
+    target = draft.observed.targets[wanted.netns]
+    reasons = {
+        "missing": "does not exist; start what owns it first",
+        "no_namespace": "is no network namespace (a plain file, or something else)",
+        "host": "is the host's own network namespace, which is never furnished",
+    }
+    if target.state in reasons:
+        raise InvalidArgument.of("netns", wanted.netns, reasons[target.state])
+    return replace(view, links=target.view.links, routes=target.view.routes)
+
+
+def _converge(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView) -> None:
+    """From what the view shows to what is wanted; the same for a new, a changed and a damaged sandbox."""
+    if recorded != wanted:
+        draft.add(Phase.RECORD, WriteRecord(KIND, wanted.id, wanted.as_record(), recorded.as_record() if recorded else None))
+    draft.sandboxes[wanted.id] = wanted
+    _release_unneeded(draft, wanted)
+    if not view.runtime:
+        draft.add(Phase.BUILD, MakeRuntime(wanted.id, wanted.name, wanted.ns_name, view.state is None))
+    created = _plan_pins(draft, wanted, view)
+    if "net" in created:
+        view = replace(view, links={"lo": Link("lo")} if wanted.owns_net else view.links, routes=())
+    if "uts" in wanted.namespaces and "uts" not in created and view.hostname != wanted.hostname:
+        draft.add(Phase.BUILD, SetHostname(wanted.id, wanted.hostname, view.hostname or ""))
+    _plan_sysctls(draft, wanted, view, created)
+    if wanted.has_net:
+        lo = view.links.get("lo")
+        if lo is None or not lo.up:
+            draft.add(Phase.BUILD, SetLink(wanted.id, "lo", (("up", True),), (("up", False),)))
+    plan_attachments(draft, wanted, recorded, view)
+    _plan_files(draft, wanted, recorded, view)
+    if view.state is None or {key: view.state.get(key) for key in state_fields(wanted)} != state_fields(wanted):
+        previous = None if view.state is None else tuple((key, view.state.get(key)) for key in state_fields(wanted))
+        draft.add(Phase.BUILD, SaveState(wanted.id, tuple(state_fields(wanted).items()), previous))
+    _plan_pause(draft, wanted, view.pause, created)
+
+
+def _plan_pins(draft: Draft, wanted: Sandbox, view: SandboxView) -> tuple[str, ...]:
+    """Pin again what is only unpinned, make what is gone; returns the kinds that are new."""
+    create: list[str] = []
+    for kind in wanted.pins:
+        pin = view.pins.get(kind, Pin())
+        path = pin_path(wanted, kind)
+        if pin.state == "good":
+            continue
+        if pin.state in ("replaced", "occupied"):
+            what = "another namespace" if pin.state == "replaced" else "something that is no namespace"
+            raise NotOurs(f"sandbox {wanted.name}: {path} is {what} that podnet.linux did not put there; move it away")
+        if pin.state == "unverified":
+            draft.add(Phase.BUILD, RemovePins(wanted.id, (kind,)))
+        if kind == "net" and wanted.netns is not None:
+            source = f"/proc/{wanted.netns}/ns/net" if wanted.netns.isdigit() else wanted.netns
+            target = draft.observed.targets[wanted.netns]
+            if target.state != "good":
+                raise NotFound(f"netns: the namespace {wanted.netns} that sandbox {wanted.name} furnishes is gone; remove the sandbox")
+            draft.add(Phase.BUILD, PinNamespace(wanted.id, kind, source))
+        elif pin.holder:
+            draft.add(Phase.BUILD, PinNamespace(wanted.id, kind, f"/proc/{pin.holder}/ns/{kind}"))
+        else:
+            create.append(kind)
+    if create:
+        sysctls = tuple((name, value) for name, value in wanted.sysctls if _home(name) in create)
+        draft.add(Phase.BUILD, CreateNamespaces(wanted.id, tuple(create), wanted.hostname, sysctls))
+    return tuple(create)
+
+
+def _plan_sysctls(draft: Draft, wanted: Sandbox, view: SandboxView, created: tuple[str, ...]) -> None:
+    for name, value in wanted.sysctls:
+        if _home(name) in created or (not view.pins and wanted.owns_net):
+            continue
+        current = view.sysctls.get(name)
+        if current is None and view.pins:
+            raise InvalidArgument.of("sysctls", name, f"does not exist in sandbox {wanted.name}")
+        if current != value:
+            draft.add(Phase.BUILD, SetSysctl(wanted.id, name, value, current or ""))
+
+
+def _plan_files(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView) -> None:
+    for path, content in resolver_files(wanted, draft.networks, draft.observed.resolvers).items():
+        if view.files.get(path) != content:
+            draft.add(Phase.BUILD, WriteFile(path, content, view.files.get(path)))
+    resolv = resolv_conf(wanted, draft.networks, draft.observed.resolvers)
+    for root in wanted.rootfs:
+        current = view.rootfs.get(root)
+        if current != resolv:
+            known = recorded is not None and root in recorded.rootfs
+            draft.add(Phase.BUILD, FurnishRootfs(wanted.id, root, resolv, current if known else None))
+    for root in recorded.rootfs if recorded else ():
+        if root not in wanted.rootfs:
+            draft.add(Phase.BUILD, RestoreRootfs(wanted.id, root, view.rootfs.get(root)))
+
+
+def _plan_pause(draft: Draft, wanted: Sandbox, pause: Pause, created: tuple[str, ...]) -> None:
+    """Ending a process cannot be undone, so a pause that is to be replaced goes behind everything that can fail."""
+    start = StartPause(wanted.id, wanted.pins, "pid" in wanted.namespaces)
+    alive = pause.state in ("running", "astray")
+    if alive and (not wanted.pause or pause.state == "astray" or created):
+        draft.add(Phase.DESTROY, StopPause(wanted.id, wanted.stop_timeout))
+        if wanted.pause:
+            draft.add(Phase.DESTROY, start)
+    elif wanted.pause and not alive:
+        draft.add(Phase.BUILD, start)
+
+
+def _release_unneeded(draft: Draft, wanted: Sandbox) -> None:
+    """Leases of this sandbox that its record does not name: what a killed change left."""
+    needed = {(item.network, address) for item in wanted.attachments for address in item.addresses}
+    for network, address in leases.held_by(draft, wanted.id):
+        if (network, address) not in needed and network in draft.networks:
+            leases.release(draft, network, address, wanted.id)
+
+
+def _destroy(draft: Draft, sandbox: Sandbox, view: SandboxView, occupants: tuple[int, ...]) -> None:
+    if occupants:
+        draft.add(Phase.DESTROY, EndProcesses(sandbox.id, sandbox.stop_timeout))
+    if view.pause.state in ("running", "astray"):
+        draft.add(Phase.DESTROY, StopPause(sandbox.id, sandbox.stop_timeout))
+    for item in sandbox.attachments:
+        peer = draft.link(sandbox.veth_host(item.position))
+        if peer is not None and (peer.alias == sandbox.alias or peer.mac == sandbox.host_mac(item.position)):
+            draft.add(Phase.DESTROY, DeleteVeth(peer.name))
+    pinned = tuple(kind for kind in PINNED if view.pins.get(kind, Pin()).state in ("good", "unverified"))
+    if pinned:
+        draft.add(Phase.DESTROY, RemovePins(sandbox.id, pinned))
+
+
+def _refuse_occupied(draft: Draft, sandbox: Sandbox, *, force: bool) -> tuple[int, ...]:
+    occupants = draft.observed.occupants[sandbox.id]
+    if occupants and not force:
+        shown = ", ".join(str(pid) for pid in occupants[:5]) + (", ..." if len(occupants) > 5 else "")
+        raise InUse(
+            f"sandbox {sandbox.name}: {len(occupants)} processes still live in its namespaces (pid {shown}); "
+            "end them first, or say force: true to have them ended"
+        )
+    return occupants
+
+
+def _report(draft: Draft, request: SandboxRequest, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView, start: int) -> None:
+    steps = [operation for _phase, operation in draft.steps[start:]]
+    if not steps:
+        return
+    if recorded is None:
+        after = _planned(draft, wanted)
+        if draft.check:
+            after = _masked(after, _unknown(request, wanted), wanted.id[:8])
+        draft.changes.append(Change(KIND, wanted.name, {}, after))
+        return
+    drift = [problem(operation) for operation in steps] if recorded == wanted else []
+    draft.changes.append(Change(KIND, wanted.name, sandbox_result(draft, recorded, view, drift), _planned(draft, wanted, view)))
+
+
+def _planned(draft: Draft, wanted: Sandbox, view: SandboxView | None = None) -> dict[str, Any]:
+    """The return value as it will be."""
+    pause = view.pause.pid if view is not None and view.pause.state == "running" else UNKNOWN
+    return {**sandbox_result(draft, wanted, view or SandboxView(), ()), "pause_pid": pause if wanted.pause else None}
+
+
+def _masked(value: Any, unknown: frozenset[str], short_id: str) -> Any:
+    """Without what only the real run will know: what holds the id or is derived from it, and leased addresses."""
+    if isinstance(value, dict):
+        return {key: _masked(item, unknown, short_id) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, unknown, short_id) for item in value]
+    return UNKNOWN if isinstance(value, str) and (value in unknown or short_id in value) else value
+
+
+def _unknown(request: SandboxRequest, wanted: Sandbox) -> frozenset[str]:
+    """The leased addresses and derived MACs of a sandbox that is still to be made."""
+    given = {str(address) for address in request.addresses or ()}
+    given.update(str(address) for item in request.networks or () for address in item.addresses or ())
+    given.update(item.mac for item in request.networks or () if item.mac)
+    chosen = {str(address) for item in wanted.attachments for address in item.addresses} | {item.mac for item in wanted.attachments}
+    return frozenset(chosen - given)
+
+
+def _state(sandbox: Sandbox, problems: Sequence[str]) -> str:
+    return "degraded" if problems or sandbox.removing else "running"
+
+
+def _home(sysctl: str) -> str:
+    return "net" if sysctl.startswith("net.") else "ipc"

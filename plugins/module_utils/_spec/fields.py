@@ -1,0 +1,215 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Single values: text as the user wrote it in, canonical typed value out, or InvalidArgument naming the option."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, Union
+
+from .._errors import InvalidArgument
+
+IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+T = TypeVar("T")
+
+ID = re.compile(r"[0-9a-f]{16}\Z")
+_BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
+_SANDBOX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?\Z")
+_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\Z")
+_MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
+_WORD = re.compile(r"[!-~]{1,255}\Z")
+_SYSCTL = re.compile(r"(net\.[A-Za-z0-9_./:@-]+|kernel\.(shm[a-z_]+|msg[a-z_]+|sem)|fs\.mqueue\.[a-z_]+)\Z")
+_RESERVED_BRIDGES = frozenset(("all", "default", "lo"))
+
+
+def many(option: str, values: Iterable[Any], parse: Callable[[str, Any], T]) -> tuple[T, ...]:
+    """Each value parsed, in order; a repeated one is refused."""
+    out: list[T] = []
+    for value in values:
+        parsed = parse(option, value)
+        if parsed in out:
+            raise InvalidArgument.of(option, value, "is given twice")
+        out.append(parsed)
+    return tuple(out)
+
+
+def bridge_name(option: str, value: Any) -> str:
+    """A bridge interface's name: the kernel takes 15 bytes (IFNAMSIZ), sysctl paths take no surprises."""
+    text = str(value)
+    if not _BRIDGE.match(text) or text in _RESERVED_BRIDGES:
+        raise InvalidArgument.of(
+            option, value, "is no bridge name: 1-15 of A-Z a-z 0-9 _ . -, starting with a letter or digit, not all, default or lo"
+        )
+    return text
+
+
+def interface_name(option: str, value: Any) -> str:
+    text = str(value)
+    if not _INTERFACE.match(text) or text in _RESERVED_BRIDGES:
+        raise InvalidArgument.of(
+            option, value, "is no interface name: 1-15 of A-Z a-z 0-9 _ . -, starting with a letter or digit, not all, default or lo"
+        )
+    return text
+
+
+def sandbox_name(option: str, value: Any) -> str:
+    text = str(value)
+    if not _SANDBOX.match(text):
+        raise InvalidArgument.of(option, value, "is no sandbox name: 1-63 of a-z 0-9 - . that starts and ends with a letter or digit")
+    if ID.match(text):
+        raise InvalidArgument.of(option, value, "reads as a sandbox id (16 hexadecimal digits); choose another name")
+    return text
+
+
+def sandbox_id(option: str, value: Any) -> str:
+    text = str(value)
+    if not ID.match(text):
+        raise InvalidArgument.of(option, value, "is no sandbox id: 16 hexadecimal digits in lower case")
+    return text
+
+
+def hostname(option: str, value: Any) -> str:
+    """RFC 1123 labels; 64 bytes at most (the kernel's __NEW_UTS_LEN)."""
+    text = str(value)
+    if not _HOST.match(text) or len(text) > 64:
+        raise InvalidArgument.of(option, value, "is no host name: letters, digits, - and ., 64 characters at most")
+    return text
+
+
+def address(option: str, value: Any) -> IPAddress:
+    try:
+        parsed = ipaddress.ip_address(str(value))
+    except ValueError:
+        raise InvalidArgument.of(option, value, "is no IPv4 or IPv6 address") from None
+    if getattr(parsed, "scope_id", None):
+        raise InvalidArgument.of(option, value, "carries a zone; give the address alone")
+    return parsed
+
+
+def network(option: str, value: Any) -> IPNetwork:
+    """A CIDR without host bits."""
+    text = str(value)
+    if "/" not in text:
+        raise InvalidArgument.of(option, value, "has no prefix length; write it as a CIDR such as 10.89.0.0/24")
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise InvalidArgument.of(option, value, "is no IPv4 or IPv6 network") from None
+    raise InvalidArgument.of(option, value, f"has host bits set; the network is {meant}")
+
+
+def subnet(option: str, value: Any) -> IPNetwork:
+    """A network with room for a gateway and at least one pod beside what is never leased."""
+    parsed = network(option, value)
+    if parsed.prefixlen > parsed.max_prefixlen - 2:
+        raise InvalidArgument.of(option, value, f"is too small for a gateway and a pod; use /{parsed.max_prefixlen - 2} or larger")
+    if parsed.is_multicast or parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified:
+        raise InvalidArgument.of(option, value, "is multicast, loopback or link-local; use a unicast network")
+    if parsed.network_address.is_unspecified:
+        raise InvalidArgument.of(option, value, "contains the unspecified address; use a unicast network")
+    return parsed
+
+
+def address_or_network(option: str, value: Any) -> IPNetwork:
+    if "/" in str(value):
+        return network(option, value)
+    return ipaddress.ip_network(address(option, value))
+
+
+def mac(option: str, value: Any) -> str:
+    """A unicast MAC in lower case, colon separated."""
+    text = str(value).lower().replace("-", ":")
+    if not _MAC.match(text):
+        raise InvalidArgument.of(option, value, "is no MAC address of the form 02:00:00:aa:bb:cc")
+    if int(text[:2], 16) & 1 or text == "00:00:00:00:00:00":
+        raise InvalidArgument.of(option, value, "is a group or null MAC; use a unicast one, such as one that starts with 02:")
+    return text
+
+
+def mtu(option: str, value: Any, *, ipv6: bool) -> int:
+    """Bytes; IPv6 needs 1280 on every link (RFC 8200, section 5), IPv4 68 (RFC 791)."""
+    number = integer(option, value)
+    least = 1280 if ipv6 else 68
+    if not least <= number <= 65535:
+        raise InvalidArgument.of(option, value, f"is no MTU here: {least} to 65535")
+    return number
+
+
+def integer(option: str, value: Any) -> int:
+    if isinstance(value, bool) or not re.match(r"-?[0-9]+\Z", str(value)):
+        raise InvalidArgument.of(option, value, "is no whole number")
+    return int(value)
+
+
+def seconds(option: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number <= 3600:
+        raise InvalidArgument.of(option, value, "is no number of seconds from 0 to 3600")
+    return number
+
+
+def word(option: str, value: Any) -> str:
+    """One printable word: what a line of resolv.conf may hold without becoming another line."""
+    text = str(value)
+    if not _WORD.match(text):
+        raise InvalidArgument.of(option, value, "is no single printable word")
+    return text
+
+
+def host_entry(option: str, value: Any) -> tuple[str, IPAddress]:
+    """``name:address`` of a hosts file; the first colon separates, so IPv6 needs no brackets."""
+    name, colon, rest = str(value).partition(":")
+    if not colon or not _HOST.match(name):
+        raise InvalidArgument.of(option, value, "is no name:address")
+    return name, address(option, rest.strip("[]"))
+
+
+def sysctls(option: str, value: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Only names that live in a network or IPC namespace; anything else would change the host."""
+    out: dict[str, str] = {}
+    for name, setting in value.items():
+        text = str(name).replace("/", ".") if "/" in str(name) and "." not in str(name) else str(name)
+        if not _SYSCTL.match(text) or ".." in text or any(part in ("", ".", "..") for part in text.replace("/", ".").split(".")):
+            raise InvalidArgument.of(
+                option, name, "does not live in a sandbox; net.*, kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* do"
+            )
+        if isinstance(setting, bool):
+            setting = int(setting)
+        words = str(setting).split()
+        if not words or not all(_WORD.match(item) for item in words):
+            raise InvalidArgument.of(f"{option}.{text}", setting, "is no sysctl value")
+        out[text] = " ".join(words)
+    return tuple(sorted(out.items()))
+
+
+def labels(option: str, value: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((str(key), str(item)) for key, item in value.items()))
+
+
+def absolute_path(option: str, value: Any) -> str:
+    text = str(value)
+    if not text.startswith("/") or "\0" in text or "\n" in text or ".." in text.split("/"):
+        raise InvalidArgument.of(option, value, "is no absolute path without ..")
+    return text.rstrip("/") or "/"
+
+
+def netns(option: str, value: Any) -> str:
+    """A process id, or the path of a pinned network namespace."""
+    text = str(value)
+    if text.isdigit():
+        if int(text) < 1:
+            raise InvalidArgument.of(option, value, "is no process id")
+        return str(int(text))
+    return absolute_path(option, value)

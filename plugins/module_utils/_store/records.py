@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records: what is wanted, one JSON file per object, with a schema version and the boot it was written in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .._errors import PodnetError, StateCorrupt
+from .._spec.network import Network
+from .._spec.sandbox import Sandbox
+from . import files, paths
+
+SCHEMA = 1
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""By the schema that it reads: makes of a record the one of the next schema."""
+
+_PLURAL = {"network": "networks", "sandbox": "sandboxes"}
+
+
+def load_networks() -> dict[str, Network]:
+    """By name. Raises StateCorrupt naming the file that cannot be understood."""
+    return {network.name: network for network in _load("network", Network.from_record)}
+
+
+def load_sandboxes() -> dict[str, Sandbox]:
+    """By id; those that a reboot forgets included."""
+    return {sandbox.id: sandbox for sandbox in _load("sandbox", Sandbox.from_record)}
+
+
+def write(kind: str, key: str, record: Mapping[str, Any], boot_id: str) -> None:
+    """Records that are not persistent go below /run, and never lie in both places."""
+    kept, other = _path(kind, key, bool(record.get("persistent", True))), _path(kind, key, not record.get("persistent", True))
+    files.write_json(kept, {**record, "schema": SCHEMA, "boot_id": boot_id})
+    files.remove(other)
+
+
+def delete(kind: str, key: str) -> None:
+    for persistent in (True, False):
+        files.remove(_path(kind, key, persistent))
+
+
+def _path(kind: str, key: str, persistent: bool) -> str:
+    return f"{paths.LIB if persistent else paths.VOLATILE}/{_PLURAL[kind]}/{key}.json"
+
+
+def _load(kind: str, parse: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
+    found = []
+    for root in (paths.LIB, paths.VOLATILE):
+        directory = f"{root}/{_PLURAL[kind]}"
+        try:
+            names = sorted(os.listdir(directory))
+        except FileNotFoundError:
+            continue
+        for name in names:
+            if name.endswith(".json") and not name.startswith("."):
+                found.append(_parsed(f"{directory}/{name}", name[: -len(".json")], parse))
+    return found
+
+
+def _parsed(path: str, key: str, parse: Callable[[Mapping[str, Any]], Any]) -> Any:
+    record = files.read_json(path)
+    if record is None:
+        raise StateCorrupt(f"{path} vanished while it was read; run again")
+    schema = record.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise StateCorrupt(f"{path} has schema {schema!r} and this podnet.linux knows up to {SCHEMA}; use the newer release that wrote it")
+    try:
+        parsed = parse(_migrated(record, schema))
+    except (PodnetError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StateCorrupt(f"{path} does not hold a whole record ({error}); restore it, or remove it if nothing depends on it") from None
+    if key not in (parsed.id, parsed.name):
+        raise StateCorrupt(f"{path} holds the record of {parsed.name}, not of {key}; restore it")
+    return parsed
+
+
+def _migrated(record: dict[str, Any], schema: int) -> dict[str, Any]:
+    for step in range(schema, SCHEMA):
+        record = MIGRATIONS[step](record)
+    return record

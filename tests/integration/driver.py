@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the engine on this host with a fault, and takes pictures of kernel and files. Scenario on stdin, JSON out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.podnet.linux.plugins.module_utils._engine import Settings, run_networks, run_prune, run_sandboxes
+from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
+from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
+from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
+
+TREES = ("/run/podnet", "/var/lib/podnet", "/etc/netns", "/etc/sysctl.d", "/run/netns")
+DISTRIBUTION = ("README.sysctl", "99-sysctl.conf")
+SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/force_forwarding")
+VOLATILE = ("ifindex", "link_index", "link_netnsid", "link", "iif", "designated_bridge", "stats64", "group", "txqlen")
+
+
+class Injected(PodnetError):
+    """The fault."""
+
+
+def main() -> None:
+    scenario = json.load(sys.stdin)
+    if scenario.get("snapshot"):
+        print(json.dumps(snapshot()))
+        return
+    seen: list[str] = []
+
+    def after(operation: object) -> None:
+        seen.append(type(operation).__name__)
+        if len(seen) == scenario.get("fail_after"):
+            raise Injected("injected")
+        if len(seen) == scenario.get("kill_after"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    before = snapshot() if scenario.get("compare") else None
+    result: dict[str, Any] = {}
+    try:
+        outcome = perform(scenario, Settings(check=scenario.get("check", False), exclusive=scenario.get("exclusive", False),
+                                             force=scenario.get("force", False), lock_timeout=60, after=after))
+        result.update(changed=outcome.changed, results=outcome.results)
+    except PodnetError as error:
+        result.update(error=str(error), reason=error.reason)
+    result["operations"] = seen
+    if before is not None:
+        now = snapshot()
+        result["differs"] = {key: [before[key], now[key]] for key in before if before[key] != now[key]}
+    print(json.dumps(result, default=str))
+
+
+def perform(scenario: dict[str, Any], settings: Settings) -> Any:
+    if "networks" in scenario:
+        return run_networks([NetworkRequest.from_options(item) for item in scenario["networks"]], settings)
+    if "sandboxes" in scenario:
+        return run_sandboxes([SandboxRequest.from_options(item) for item in scenario["sandboxes"]], settings)
+    return run_prune(settings)
+
+
+def snapshot() -> dict[str, Any]:
+    """Kernel and files, without what counts or numbers itself."""
+    return {
+        "files": files(),
+        "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if "nsfs" in line or "podnet" in line),
+        "rules": output("nft", "--stateless", "list", "ruleset"),
+        "host": network(()),
+        "namespaces": {name: network(("ip", "netns", "exec", name)) for name in sorted(names("/run/netns"))},
+        "processes": processes(),
+        "sysctls": {name: sysctl(name) for name in SYSCTLS},
+    }
+
+
+def files() -> dict[str, str]:
+    found = {}
+    for tree in TREES:
+        for directory, _below, here in os.walk(tree):
+            for name in here:
+                path = Path(directory) / name
+                if path.name not in ("lock", *DISTRIBUTION):
+                    found[str(path)] = "nsfs" if is_namespace(path) else path.read_text(errors="replace")
+    return found
+
+
+def is_namespace(path: Path) -> bool:
+    return path.stat().st_dev == os.stat("/proc/self/ns/net").st_dev
+
+
+def network(prefix: tuple[str, ...]) -> dict[str, Any]:
+    links = json.loads(output(*prefix, "ip", "-j", "-d", "addr") or "[]")
+    routes = [line for family in ("-4", "-6") for line in output(*prefix, "ip", family, "route", "show", "table", "all").splitlines()]
+    return {"links": stable(links), "routes": sorted(line.split(" expires")[0].replace("linkdown ", "") for line in routes if "fe80" not in line and "multicast" not in line)}
+
+
+def stable(links: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    keep = ("ifname", "address", "mtu", "master", "ifalias")
+    return sorted(
+        (
+            {
+                **{key: link[key] for key in keep if key in link},
+                # The carrier comes and goes a moment after what causes it.
+                "flags": sorted(set(link["flags"]) - {"NO-CARRIER", "LOWER_UP", "M-DOWN"}),
+                "isolated": link.get("linkinfo", {}).get("info_slave_data", {}).get("isolated"),
+                "addresses": sorted(f"{a['local']}/{a['prefixlen']}" for a in link.get("addr_info", []) if a.get("scope") == "global"),
+            }
+            for link in links
+        ),
+        key=lambda link: link["ifname"],
+    )
+
+
+def processes() -> list[str]:
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and int(entry) != os.getpid():
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+                if words[0].endswith((b"catatonit", b"sleep")) and b"3600" not in words:
+                    found.append(f"{entry} {words[0].decode()}")
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def names(directory: str) -> list[str]:
+    return [name for name in os.listdir(directory) if is_namespace(Path(directory) / name)] if os.path.isdir(directory) else []
+
+
+def sysctl(name: str) -> str | None:
+    path = Path("/proc/sys") / name
+    return path.read_text().strip() if path.exists() else None
+
+
+def output(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+
+if __name__ == "__main__":
+    main()
