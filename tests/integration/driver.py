@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,7 +33,14 @@ def main() -> None:
     scenario = json.load(sys.stdin)
     if scenario.get("snapshot"):
         print(json.dumps(snapshot()))
-        return
+    elif "faults" in scenario:
+        print(json.dumps(faults(scenario)))
+    else:
+        print(json.dumps(run(scenario), default=str))
+
+
+def run(scenario: dict[str, Any]) -> dict[str, Any]:
+    """One run of the engine, with what was asked of it: a fault behind an operation, a comparison of before and after."""
     seen: list[str] = []
 
     def after(operation: object) -> None:
@@ -44,17 +52,63 @@ def main() -> None:
 
     before = snapshot() if scenario.get("compare") else None
     result: dict[str, Any] = {}
+    switches = {key: scenario.get(key, False) for key in ("check", "exclusive", "force")}
     try:
-        outcome = perform(scenario, Settings(check=scenario.get("check", False), exclusive=scenario.get("exclusive", False),
-                                             force=scenario.get("force", False), lock_timeout=60, after=after))
-        result.update(changed=outcome.changed, results=outcome.results)
+        outcome = perform(scenario, Settings(lock_timeout=60, after=after, **switches))
+        result.update(changed=outcome.changed, results=outcome.results, diffs=outcome.diffs)
     except PodnetError as error:
         result.update(error=str(error), reason=error.reason)
     result["operations"] = seen
     if before is not None:
-        now = snapshot()
-        result["differs"] = {key: [before[key], now[key]] for key in before if before[key] != now[key]}
-    print(json.dumps(result, default=str))
+        result["differs"] = differences(before, snapshot())
+    return result
+
+
+def forked(scenario: dict[str, Any]) -> dict[str, Any]:
+    """The same in a process of its own, which may be killed; {"died": signal} then."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        with os.fdopen(write, "w") as file:
+            json.dump(run(scenario), file, default=str)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as file:
+        text = file.read()
+    _pid, status = os.waitpid(pid, 0)
+    return json.loads(text) if text else {"died": os.WTERMSIG(status)}
+
+
+def faults(scenario: dict[str, Any]) -> dict[str, Any]:
+    """The task of the scenario with a fault behind its first, second, ... operation, until it ends without one.
+
+    Returns what happened at each point. What was undone is the start of the next point; else all is made anew.
+    """
+    points: list[dict[str, Any]] = []
+    fresh = False
+    for number in range(1, 400):
+        for step in () if fresh else scenario["setup"]:
+            done = forked(step)
+            if "error" in done or "died" in done:
+                return {"points": points, "broken": done}
+        done = forked({**scenario["task"], scenario["faults"]: number, "compare": scenario["faults"] == "fail_after"})
+        if "error" not in done and "died" not in done:
+            return {"points": points}
+        points.append({"number": number, "done": done})
+        fresh = "error" in done and not done["differs"]
+        if fresh:
+            continue
+        points[-1].update(again=forked(scenario["task"]), third=forked(scenario["task"]), picture=snapshot(), pruned=forked({}))
+        for step in scenario["reset"]:
+            undone = forked(step)
+            if "error" in undone:
+                return {"points": points, "broken": undone}
+        left = snapshot()
+        points[-1]["left"] = {key: left[key] for key in ("mounts", "processes", "namespaces")}
+        points[-1]["left"]["links"] = [link["ifname"] for link in left["host"]["links"]]
+        points[-1]["left"]["files"] = list(left["files"])
+    return {"points": points, "broken": "no end of operations"}
 
 
 def perform(scenario: dict[str, Any], settings: Settings) -> Any:
@@ -65,11 +119,23 @@ def perform(scenario: dict[str, Any], settings: Settings) -> Any:
     return run_prune(settings)
 
 
+def differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """The leaves that are not the same."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [text for key in sorted({*before, *now}) for text in differences(before.get(key), now.get(key), f"{path}[{key}]")]
+    if isinstance(before, list) and isinstance(now, list):
+        if len(before) == len(now):
+            return [text for index, pair in enumerate(zip(before, now)) for text in differences(*pair, f"{path}[{index}]")]
+        gone, new = [item for item in before if item not in now], [item for item in now if item not in before]
+        return [f"{path}: gone {gone}, new {new}"]
+    return [] if before == now else [f"{path}: {before!r} -> {now!r}"]
+
+
 def snapshot() -> dict[str, Any]:
     """Kernel and files, without what counts or numbers itself."""
     return {
         "files": files(),
-        "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if "nsfs" in line or "podnet" in line),
+        "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - nsfs " in line),
         "rules": output("nft", "--stateless", "list", "ruleset"),
         "host": network(()),
         "namespaces": {name: network(("ip", "netns", "exec", name)) for name in sorted(names("/run/netns"))},
@@ -85,7 +151,9 @@ def files() -> dict[str, str]:
             for name in here:
                 path = Path(directory) / name
                 if path.name not in ("lock", *DISTRIBUTION):
-                    found[str(path)] = "nsfs" if is_namespace(path) else path.read_text(errors="replace")
+                    text = "nsfs" if is_namespace(path) else path.read_text(errors="replace")
+                    # A lease that was given back and taken again is a new one by its time only.
+                    found[str(path)] = re.sub(r'"time": \d+', '"time": 0', text)
     return found
 
 
@@ -96,7 +164,12 @@ def is_namespace(path: Path) -> bool:
 def network(prefix: tuple[str, ...]) -> dict[str, Any]:
     links = json.loads(output(*prefix, "ip", "-j", "-d", "addr") or "[]")
     routes = [line for family in ("-4", "-6") for line in output(*prefix, "ip", family, "route", "show", "table", "all").splitlines()]
-    return {"links": stable(links), "routes": sorted(line.split(" expires")[0].replace("linkdown ", "") for line in routes if "fe80" not in line and "multicast" not in line)}
+    return {
+        "links": stable(links),
+        "routes": sorted(
+            line.split(" expires")[0].replace("linkdown ", "") for line in routes if "fe80" not in line and "multicast" not in line
+        ),
+    }
 
 
 def stable(links: list[dict[str, Any]]) -> list[dict[str, Any]]:

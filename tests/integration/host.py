@@ -19,7 +19,7 @@ CALLBACKS = ROOT / "tests" / "integration" / "callback"
 DRIVER = ROOT / "tests" / "integration" / "driver.py"
 BIN = Path(sys.executable).parent
 UNKNOWN = "(known after apply)"
-TIMEOUT = 120
+TIMEOUT = 300
 
 
 class Failed(AssertionError):
@@ -60,7 +60,9 @@ class Host:
         self._process.wait()
         self._home.cleanup()
 
-    def run(self, *argv: str, check: bool = True, text: str | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *argv: str, check: bool = True, text: str | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """A command on the host; its failure is the test's unless ``check`` is false."""
         result = subprocess.run(
             [*self._enter, "--", *argv],
@@ -134,9 +136,7 @@ class Host:
 
     def drive(self, scenario: dict[str, Any]) -> dict[str, Any]:
         """The engine in a process of its own, for what no playbook can do: failing and dying behind an operation."""
-        done = self.run(sys.executable, str(DRIVER), text=json.dumps(scenario), check=False)
-        if not done.stdout.strip():
-            return {"died": done.returncode, "stderr": done.stderr}
+        done = self.run(sys.executable, str(DRIVER), text=json.dumps(scenario))
         return json.loads(done.stdout.splitlines()[-1])
 
     def inside(self, sandbox: dict[str, Any], *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -26,19 +26,22 @@ Step = Callable[[Operation], None]
 
 
 def apply(plan: Plan, machine: Machine, after: Step | None = None) -> None:
-    """Perform every operation. One that fails before Phase.MARK has everything undone; behind it, the next run goes on.
+    """Perform every operation. When one fails, everything is undone, unless the point of no return was passed: then the
+    next run goes on from there.
 
     ``after`` is called behind each operation. Raises PodnetError.
     """
     done: list[Operation] = []
+    committed = False
     for phase, operation in plan.steps:
+        committed = committed or phase.commits
         try:
             _performed(operation, machine)
             done.append(operation)
             if after is not None:
                 after(operation)
         except BaseException as error:
-            left = _undo(done, machine) if phase.reversible else []
+            left = [] if committed else _undo(done, machine)
             if left and isinstance(error, PodnetError):
                 raise type(error)(f"{error}; besides, this could not be undone: {'; '.join(left)}: run the task again") from error
             raise

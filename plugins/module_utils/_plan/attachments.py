@@ -74,12 +74,17 @@ def plan_attachments(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, vi
         peer = draft.link(wanted.veth_host(item.position))
         if peer is None:
             continue
-        _owned(wanted, item.position, peer)
+        _refuse_foreign(wanted, peer)
         draft.gone.add(peer.name)
         draft.add(Phase.BUILD, DeleteVeth(peer.name, _build_as_it_was(wanted, item, links.get(item.interface), peer, view.routes)))
         links.pop(item.interface, None)
         view = replace(view, routes=tuple(route for route in view.routes if route.link != item.interface))
         draft.ports[item.network] = draft.ports.get(item.network, 0) - 1
+    for link in draft.veths(wanted.id):
+        # What a killed change left: the record names its interface no more.
+        if owns_veth(wanted, link) and link.name not in {wanted.veth_host(item.position) for item in wanted.attachments}:
+            draft.gone.add(link.name)
+            draft.add(Phase.BUILD, DeleteVeth(link.name))
     for item in wanted.attachments:
         network = draft.networks.get(item.network)
         if network is not None:
@@ -182,7 +187,7 @@ def _plan_attachment(draft: Draft, wanted: Sandbox, item: Attachment, network: N
     peer_name = wanted.veth_host(item.position)
     peer = draft.link(peer_name)
     if peer is not None:
-        _owned(wanted, item.position, peer)
+        _refuse_foreign(wanted, peer)
     if peer is None or inner is None:
         if inner is not None and not wanted.owns_net:
             raise InUse(f"networks: {item.interface} exists already in the namespace {wanted.netns}; choose another interface")
@@ -280,8 +285,14 @@ def _prefixed(item: Attachment, network: Network) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _owned(wanted: Sandbox, position: int, peer: Link) -> None:
+def owns_veth(sandbox: Sandbox, peer: Link) -> bool:
     """Ours by alias, or by the MAC it was born with where a killed run had no time to set the alias."""
-    if peer.alias == wanted.alias or (not peer.alias and peer.mac == wanted.host_mac(position)):
-        return
-    raise NotOurs(f"sandbox {wanted.name}: the interface {peer.name} exists and was not made by podnet.linux; rename or remove it")
+    if peer.alias:
+        return peer.alias == sandbox.alias
+    position = peer.name[len("vh") :].partition("-")[0]
+    return peer.mac == sandbox.host_mac(int(position or 0))
+
+
+def _refuse_foreign(wanted: Sandbox, peer: Link) -> None:
+    if not owns_veth(wanted, peer):
+        raise NotOurs(f"sandbox {wanted.name}: the interface {peer.name} exists and was not made by podnet.linux; rename or remove it")

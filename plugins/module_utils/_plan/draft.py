@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from .._spec.network import Network
 from .._spec.sandbox import Sandbox
 from .observed import Link, Observed
 from .operations import Operation, Phase
+
+_VETH = re.compile(r"vh(\d*)-([0-9a-f]{8})\Z")
 
 UNKNOWN = "(known after apply)"
 
@@ -93,6 +96,7 @@ class Draft:
     steps: list[tuple[Phase, Operation]] = field(default_factory=list)
     changes: list[Change | TextChange] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    _veths: dict[str, list[Link]] | None = None
 
     @classmethod
     def of(cls, observed: Observed, fresh_id: Callable[[], str], **settings: Any) -> Draft:
@@ -112,6 +116,16 @@ class Draft:
     def link(self, name: str) -> Link | None:
         """A link of the host, unless this plan deletes it."""
         return None if name in self.gone else self.observed.links.get(name)
+
+    def veths(self, sandbox_id: str) -> list[Link]:
+        """The host ends of a sandbox's interfaces, by their names; also those that no record names any more."""
+        if self._veths is None:
+            self._veths = {}
+            for link in self.observed.links.values():
+                match = _VETH.match(link.name)
+                if match:
+                    self._veths.setdefault(match[2], []).append(link)
+        return [link for link in self._veths.get(sandbox_id[:8], ()) if link.name not in self.gone]
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

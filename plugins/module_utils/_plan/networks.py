@@ -47,9 +47,14 @@ def present_network(draft: Draft, request: NetworkRequest) -> Network:
     wanted = request.resolve(recorded, new_id=recorded.id if recorded else draft.new_id(), default_mtu=draft.observed.default_mtu)
     _check_host(draft, wanted, recorded)
     _check_leases(draft, wanted, recorded)
-    if recorded != wanted or (recorded and recorded.removing):
-        previous = recorded.as_record() if recorded else None
-        draft.add(Phase.RECORD, WriteRecord(KIND, wanted.name, wanted.as_record(), previous))
+    if recorded is None:
+        draft.add(Phase.RECORD, WriteRecord(KIND, wanted.name, wanted.as_record(), None))
+    elif needs_settling(recorded, wanted):
+        # Its sandboxes follow in the same run; should that be killed, the mark tells the next one to look at them.
+        settling = replace(wanted, settling=True).as_record()
+        if not recorded.settling or recorded != wanted:
+            draft.add(Phase.RECORD, WriteRecord(KIND, wanted.name, settling, recorded.as_record()))
+        draft.add(Phase.FORGET, WriteRecord(KIND, wanted.name, wanted.as_record(), settling))
     draft.networks[wanted.name] = wanted
     start = len(draft.steps)
     _converge_bridge(draft, wanted, link)
@@ -60,6 +65,11 @@ def present_network(draft: Draft, request: NetworkRequest) -> Network:
         before = {**recorded.as_dict(), "problems": drift}
         draft.changes.append(Change(KIND, wanted.name, before, {**wanted.as_dict(), "problems": []}))
     return wanted
+
+
+def needs_settling(recorded: Network | None, wanted: Network) -> bool:
+    """Whether sandboxes on the network have to be looked at."""
+    return recorded is not None and (recorded != wanted or recorded.removing or recorded.settling)
 
 
 def remove_network(draft: Draft, name: str, *, force: bool) -> None:
@@ -80,8 +90,6 @@ def remove_network(draft: Draft, name: str, *, force: bool) -> None:
         foreign = [port.name for port in draft.observed.ports_of(name) if not (port.alias or "").startswith("podnet:")]
         if foreign and not force:
             raise InUse(f"network {name}: the bridge also carries {', '.join(sorted(foreign))}; detach it, or say force: true")
-        if link.up:
-            draft.add(Phase.QUIESCE, SetLink(None, name, (("up", False),), (("up", True),)))
         draft.add(Phase.DESTROY, DeleteLink(name))
     if not network.removing:
         draft.add(Phase.MARK, WriteRecord(KIND, name, replace(network, removing=True).as_record(), network.as_record()))

@@ -14,7 +14,7 @@ from .._spec.fields import IPAddress
 
 
 class Phase(IntEnum):
-    """The order of a run: what can be taken back first, behind MARK what cannot."""
+    """The order of a run. What happens in MARK and DESTROY cannot be taken back, nor can anything behind it."""
 
     RECORD = 1
     LEASE = 2
@@ -27,8 +27,8 @@ class Phase(IntEnum):
     FORGET = 9
 
     @property
-    def reversible(self) -> bool:
-        return self < Phase.MARK
+    def commits(self) -> bool:
+        return self in (Phase.MARK, Phase.DESTROY)
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,9 @@ class ReleaseLease(Operation):
     network: str
     address: IPAddress
     owner: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (TakeLease(self.network, self.address, self.owner),)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from .._spec.network import NetworkRequest, default_network
 from .._spec.sandbox import Sandbox, SandboxRequest
 from .draft import Draft
 from .forwarding import plan_forwarding
-from .networks import present_network, remove_network
+from .networks import needs_settling, present_network, remove_network
 from .prune import plan_debris
 from .rules import plan_rules
 from .sandboxes import converge_sandbox, find_sandbox, present_sandbox, remove_sandbox
@@ -37,7 +37,7 @@ def plan_networks(draft: Draft, requests: Sequence[NetworkRequest], *, exclusive
         if request.state == "present":
             recorded = draft.networks.get(request.name)
             wanted = present_network(draft, request)
-            if recorded is not None and recorded != wanted:
+            if needs_settling(recorded, wanted):
                 for sandbox in _users(draft, wanted.name):
                     converge_sandbox(draft, sandbox)
     _plan_host(draft)

@@ -12,7 +12,7 @@ from typing import Any
 from .._errors import InUse, InvalidArgument, NotFound, NotOurs
 from .._spec.sandbox import PINNED, Sandbox, SandboxRequest
 from . import leases
-from .attachments import default_gateways, plan_attachments, resolve_attachments
+from .attachments import default_gateways, owns_veth, plan_attachments, resolve_attachments
 from .draft import UNKNOWN, Change, Draft
 from .observed import Link, Pause, Pin, SandboxView
 from .operations import (
@@ -88,9 +88,8 @@ def remove_sandbox(draft: Draft, sandbox: Sandbox, *, force: bool) -> None:
     view = draft.observed.views[sandbox.id]
     occupants = _refuse_occupied(draft, sandbox, force=force)
     draft.leaving.add(sandbox.id)
-    for item in sandbox.attachments:
-        peer = draft.observed.links.get(sandbox.veth_host(item.position))
-        if peer is not None and peer.alias in (sandbox.alias, None) and peer.up:
+    for peer in draft.veths(sandbox.id):
+        if owns_veth(sandbox, peer) and peer.up:
             draft.add(Phase.QUIESCE, SetLink(None, peer.name, (("up", False),), (("up", True),)))
     for root in sandbox.rootfs:
         draft.add(Phase.QUIESCE, RestoreRootfs(sandbox.id, root, view.rootfs.get(root)))
@@ -161,7 +160,6 @@ def _recreate(draft: Draft, request: SandboxRequest, recorded: Sandbox, wanted: 
     _destroy(draft, recorded, view, occupants)
     start = len(draft.steps)
     blank = SandboxView(files=view.files, rootfs=view.rootfs, state=view.state, runtime=view.runtime)
-    draft.gone.update(recorded.veth_host(item.position) for item in recorded.attachments)
     _converge(draft, wanted, recorded, _furnished(draft, wanted, None, blank))
     # What is built anew can only be built when the old is gone; the record goes ahead of both.
     draft.steps[start:] = [(Phase.DESTROY if phase is Phase.BUILD else phase, op) for phase, op in draft.steps[start:]]
@@ -290,9 +288,9 @@ def _destroy(draft: Draft, sandbox: Sandbox, view: SandboxView, occupants: tuple
         draft.add(Phase.DESTROY, EndProcesses(sandbox.id, sandbox.stop_timeout))
     if view.pause.state in ("running", "astray"):
         draft.add(Phase.DESTROY, StopPause(sandbox.id, sandbox.stop_timeout))
-    for item in sandbox.attachments:
-        peer = draft.link(sandbox.veth_host(item.position))
-        if peer is not None and (peer.alias == sandbox.alias or peer.mac == sandbox.host_mac(item.position)):
+    for peer in draft.veths(sandbox.id):
+        if owns_veth(sandbox, peer):
+            draft.gone.add(peer.name)
             draft.add(Phase.DESTROY, DeleteVeth(peer.name))
     pinned = tuple(kind for kind in PINNED if view.pins.get(kind, Pin()).state in ("good", "unverified"))
     if pinned:

@@ -33,7 +33,8 @@ class AddressRange:
 class Network:
     """One bridge network as in effect: every default filled in, every value canonical.
 
-    ``dns`` None means the host's own upstream resolvers, looked up when they are written.
+    ``dns`` None means the host's own upstream resolvers, looked up when they are written. ``removing`` and ``settling``
+    are marks in the record: a removal, or a change that its sandboxes follow, was begun and has not ended yet.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Network:
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     removing: bool = field(default=False, compare=False)
+    settling: bool = field(default=False, compare=False)
 
     @property
     def alias(self) -> str:
@@ -94,13 +96,13 @@ class Network:
         }
 
     def as_record(self) -> dict[str, Any]:
-        return {**self.as_dict(), "id": self.id, "removing": self.removing}
+        return {**self.as_dict(), "id": self.id, "removing": self.removing, "settling": self.settling}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Network:
         request = NetworkRequest.from_options(record, where="record")
         network = request.resolve(None, new_id=record["id"], default_mtu=1500)
-        return replace(network, removing=bool(record["removing"]))
+        return replace(network, removing=bool(record["removing"]), settling=bool(record["settling"]))
 
 
 @dataclass(frozen=True)
