@@ -50,6 +50,7 @@ class Host:
             "ANSIBLE_COLLECTIONS_PATH": str(next((Path(sys.prefix) / "lib").glob("python3*/site-packages"))),
             "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
             "ANSIBLE_STDOUT_CALLBACK": "results",
+            "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             **({"PYTHONPATH": os.environ["PODNET_TEST_PYTHONPATH"]} if "PODNET_TEST_PYTHONPATH" in os.environ else {}),
@@ -118,21 +119,39 @@ class Host:
 
     def quartet(self, module: str, **options: Any) -> dict[str, Any]:
         """Check mode, run, run again, check mode again: predicted, done, idempotent. The real run's result."""
-        dry, real, again, dry_again = (
-            self.must(result)
-            for result in self.play(
-                task(module, check_mode=True, diff=True, **options),
-                task(module, diff=True, **options),
-                task(module, diff=True, **options),
-                task(module, check_mode=True, diff=True, **options),
-            )
-        )
-        assert dry["changed"] is real["changed"] is True, (dry, real)
-        assert predicted(dry["diff"], real["diff"]), (dry["diff"], real["diff"])
-        assert again["changed"] is False, again["diff"]
-        assert dry_again["changed"] is False, dry_again["diff"]
-        assert again["diff"] == dry_again["diff"] == []
-        return real
+        return self.quartets((module, options))[0]
+
+    def quartets(self, *steps: tuple[str, dict[str, Any]] | str) -> list[dict[str, Any]]:
+        """A quartet for every (module, options), shell scripts in between, all in one playbook; the real runs' results."""
+        tasks: list[dict[str, Any]] = []
+        for step in steps:
+            if isinstance(step, str):
+                tasks.append({"ansible.builtin.shell": step})
+                continue
+            module, options = step
+            for dry in (True, False, False, True):
+                tasks.append(task(module, check_mode=dry, diff=True, **options))
+        results = iter(self.play(*tasks))
+        reals = []
+        for step in steps:
+            if isinstance(step, str):
+                self.must(next(results))
+                continue
+            dry, real, again, dry_again = (self.must(next(results)) for _ in range(4))
+            assert dry["changed"] is real["changed"] is True, (step, dry, real)
+            assert predicted(dry["diff"], real["diff"]), (step, dry["diff"], real["diff"])
+            assert again["changed"] is False, (step, again["diff"])
+            assert dry_again["changed"] is False, (step, dry_again["diff"])
+            assert again["diff"] == dry_again["diff"] == []
+            reals.append(real)
+        return reals
+
+    def refusals(self, module: str, *cases: tuple[dict[str, Any], str, str]) -> None:
+        """Tasks that must fail, in one playbook: the options, the reason, and what the message must name."""
+        for case, result in zip(cases, self.play(*(task(module, **options) for options, _reason, _named in cases))):
+            _options, reason, named = case
+            assert result["failed"] and result.get("reason") == reason and named in result["msg"], (case, result)
+            assert "Traceback" not in json.dumps(result), result
 
     def drive(self, scenario: dict[str, Any]) -> dict[str, Any]:
         """The engine in a process of its own, for what no playbook can do: failing and dying behind an operation."""

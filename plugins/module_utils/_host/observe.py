@@ -58,6 +58,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         views=Lazy(view),
         occupants=Lazy(occupants),
         targets=Lazy(_target),
+        machine_id=(files.read("/etc/machine-id") or machine.boot_id).strip(),
         debris=_debris(sandboxes, {network.alias for network in networks.values()}, links) if debris else Debris(),
     )
 
@@ -85,26 +86,32 @@ def _view(machine: Machine, sandbox: Sandbox) -> SandboxView:
     alive = pause is not None and pause.alive
     pins = {kind: _pin(machine, sandbox, kind, recorded.get(kind), pause.pid if pause and alive else 0) for kind in sandbox.pins}
     reachable = {kind: pin(sandbox.id, kind) for kind, at in pins.items() if at.state == "good"}
+
+    def sysctl(name: str) -> str | None:
+        home = _home(name)
+        if home not in reachable:
+            return None
+        with namespaces.entered({home: reachable[home]}):
+            return namespaces.read_sysctl(name)
+
     hostname: str | None = None
-    sysctls: dict[str, str | None] = {}
     links: dict[str, Link] = {}
     routes: tuple[Route, ...] = ()
     with namespaces.entered(reachable):
         if "uts" in reachable:
             hostname = os.uname().nodename
-        sysctls = {name: namespaces.read_sysctl(name) for name, _value in sandbox.sysctls if _home(name) in reachable}
     if "net" in reachable:
         inside = machine.links_of(sandbox.id)
         links, routes = inside.links(), inside.default_routes()
     return SandboxView(
         pins=pins,
         hostname=hostname,
-        sysctls=sysctls,
+        sysctls=Lazy(sysctl),
         links=links,
         routes=routes,
         pause=_pause(sandbox, pause, alive, recorded),
         files={path: files.read(path) for path in resolver_files(sandbox, {}, ())},
-        rootfs={root: rootfs.read(root) for root in sandbox.rootfs},
+        rootfs=Lazy(rootfs.read),
         state=state,
         runtime=_runtime_is_whole(sandbox),
     )

@@ -140,6 +140,7 @@ class Observed:
     sysctls: Mapping[str, Sysctl | None] = field(default_factory=dict)
     ipv6_interfaces: tuple[str, ...] = ()
     resolvers: tuple[IPAddress, ...] = ()
+    machine_id: str = ""
     sysctl_dropin: str | None = None
     rules: str = ""
     namespace_files: frozenset[str] = frozenset()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 
 from .._errors import InUse, InvalidArgument
@@ -110,7 +109,7 @@ def _ensure_default_network(draft: Draft) -> None:
     taken += [destination for destination, _device in draft.observed.routes if destination.prefixlen]
     disabled = draft.observed.sysctls.get("net/ipv6/conf/all/disable_ipv6")
     ipv6 = disabled is not None and disabled.value == "0"
-    present_network(draft, default_network(taken, ipv6=ipv6, random_bits=secrets.randbits(40)))
+    present_network(draft, default_network(taken, ipv6=ipv6, seed=draft.observed.machine_id))
 
 
 def _no_duplicates(option: str, names: list[str]) -> None:

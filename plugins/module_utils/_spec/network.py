@@ -83,7 +83,7 @@ class Network:
             "subnets": [str(subnet) for subnet in self.subnets],
             "gateways": [str(gateway) for gateway in self.gateways],
             "ranges": [item.as_dict() for item in self.ranges],
-            "reserved": [str(item) for item in self.reserved],
+            "reserved": [str(item) if item.num_addresses > 1 else str(item.network_address) for item in self.reserved],
             "mtu": self.mtu,
             "nat": self.nat,
             "internal": self.internal,
@@ -259,10 +259,11 @@ def _check_ranges(network: Network) -> None:
             raise InvalidArgument(f"ranges: {first.start}-{first.end} and {second.start}-{second.end} overlap")
 
 
-def default_network(taken: Sequence[IPNetwork], *, ipv6: bool, random_bits: int) -> NetworkRequest:
+def default_network(taken: Sequence[IPNetwork], *, ipv6: bool, seed: str) -> NetworkRequest:
     """The network ``podnet0``: the first free /24 of 10.89.0.0/16 and, where the host has IPv6, a ULA /64 (RFC 4193).
 
-    ``random_bits``: 40 bits for the ULA's global id. Raises InvalidArgument where no /24 is free.
+    ``seed``: what tells this machine from others; the ULA's global id is a hash of it, so that a dry run can tell it.
+    Raises InvalidArgument where no /24 is free.
     """
     pool = ipaddress.IPv4Network("10.89.0.0/16")
     v4 = next((net for net in pool.subnets(new_prefix=24) if not any(net.version == t.version and net.overlaps(t) for t in taken)), None)
@@ -270,5 +271,6 @@ def default_network(taken: Sequence[IPNetwork], *, ipv6: bool, random_bits: int)
         raise InvalidArgument("network: every /24 of 10.89.0.0/16 is taken on this host; declare a bridge_network with another subnet")
     subnets: tuple[IPNetwork, ...] = (v4,)
     if ipv6:
-        subnets += (ipaddress.IPv6Network(((0xFD << 120) | ((random_bits & ((1 << 40) - 1)) << 80), 64)),)
+        global_id = int.from_bytes(hashlib.sha256(f"podnet0 {seed}".encode()).digest()[:5], "big")
+        subnets += (ipaddress.IPv6Network(((0xFD << 120) | (global_id << 80), 64)),)
     return NetworkRequest(name="podnet0", subnets=subnets)
