@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: bridge_network
 short_description: Manage bridge networks for pod sandboxes
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Makes a network of pods be as declared. A network is a Linux bridge with its gateway addresses, its address pool, NAT, and
     the rules that keep it apart from other networks.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: bridge_network_info
 short_description: List bridge networks
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Lists the networks declared with M(podnet.linux.bridge_network), sorted by name, with how full they are.
 author:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_sandbox
 short_description: Manage pod sandboxes
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Makes a pod sandbox be as declared. A sandbox is a set of network, IPC and UTS namespaces that outlives any process, with
     interfaces on bridge networks, leased addresses, resolver files and a pause process.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_sandbox_info
 short_description: List pod sandboxes and their drift
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Lists the sandboxes declared with M(podnet.linux.pod_sandbox), sorted by name.
   - A sandbox that is not as declared has RV(sandboxes[].state=degraded), and RV(sandboxes[].problems) says what a run would

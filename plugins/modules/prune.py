@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: prune
 short_description: Remove what podnet.linux made and no record knows
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Removes links, namespaces and directories that carry our mark but belong to no record, frees leases whose owner is gone,
     and finishes removals that were begun. Nothing that is live is touched, and nothing that carries no mark of ours.

@@ -11,10 +11,10 @@ import re
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pyroute2  # noqa: F401  # imported once, ahead of the forks below
 from ansible_collections.podnet.linux.plugins.module_utils._engine import Settings, run_networks, run_prune, run_sandboxes
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
 from ansible_collections.podnet.linux.plugins.module_utils._host import namespaces
@@ -25,6 +25,10 @@ TREES = ("/run/podnet", "/var/lib/podnet", "/etc/netns", "/etc/sysctl.d", "/run/
 DISTRIBUTION = ("README.sysctl", "99-sysctl.conf")
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/force_forwarding")
 VOLATILE = ("ifindex", "link_index", "link_netnsid", "link", "iif", "designated_bridge", "stats64", "group", "txqlen")
+
+
+# Once, ahead of the forks below.
+import_module("pyroute2")
 
 
 class Injected(PodnetError):

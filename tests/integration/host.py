@@ -50,6 +50,8 @@ class Host:
             "ANSIBLE_COLLECTIONS_PATH": str(next((Path(sys.prefix) / "lib").glob("python3*/site-packages"))),
             "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
             "ANSIBLE_STDOUT_CALLBACK": "results",
+            # Ansible takes ~ from the password file, which may name a directory that is not ours.
+            "ANSIBLE_REMOTE_TMP": f"{self._home.name}/.ansible/tmp",
             "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
@@ -137,7 +139,7 @@ class Host:
             if isinstance(step, str):
                 self.must(next(results))
                 continue
-            dry, real, again, dry_again = (self.must(next(results)) for _ in range(4))
+            dry, real, again, dry_again = (self.must(next(results)) for _run in range(4))
             assert dry["changed"] is real["changed"] is True, (step, dry, real)
             assert predicted(dry["diff"], real["diff"]), (step, dry["diff"], real["diff"])
             assert again["changed"] is False, (step, again["diff"])

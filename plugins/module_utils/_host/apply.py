@@ -84,47 +84,47 @@ def perform(operation: Operation, machine: Machine) -> None:
 
 
 @perform.register
-def _(operation: ops.WriteRecord, machine: Machine) -> None:
+def _write_record(operation: ops.WriteRecord, machine: Machine) -> None:
     records.write(operation.kind, operation.key, operation.record, machine.boot_id)
 
 
 @perform.register
-def _(operation: ops.DeleteRecord, machine: Machine) -> None:
+def _delete_record(operation: ops.DeleteRecord, machine: Machine) -> None:
     records.delete(operation.kind, operation.key)
 
 
 @perform.register
-def _(operation: ops.TakeLease, machine: Machine) -> None:
+def _take_lease(operation: ops.TakeLease, machine: Machine) -> None:
     leases.take(operation.network, operation.address, operation.owner, operation.previous, machine.boot_id)
 
 
 @perform.register
-def _(operation: ops.ReleaseLease, machine: Machine) -> None:
+def _release_lease(operation: ops.ReleaseLease, machine: Machine) -> None:
     leases.release(operation.network, operation.address, operation.owner)
 
 
 @perform.register
-def _(operation: ops.SetCursor, machine: Machine) -> None:
+def _set_cursor(operation: ops.SetCursor, machine: Machine) -> None:
     leases.set_cursor(operation.network, operation.version, operation.address)
 
 
 @perform.register
-def _(operation: ops.ForgetPool, machine: Machine) -> None:
+def _forget_pool(operation: ops.ForgetPool, machine: Machine) -> None:
     leases.forget(operation.network)
 
 
 @perform.register
-def _(operation: ops.WriteFile, machine: Machine) -> None:
+def _write_file(operation: ops.WriteFile, machine: Machine) -> None:
     files.write(operation.path, operation.content)
 
 
 @perform.register
-def _(operation: ops.RemoveFile, machine: Machine) -> None:
+def _remove_file(operation: ops.RemoveFile, machine: Machine) -> None:
     files.remove(operation.path)
 
 
 @perform.register
-def _(operation: ops.SetSysctl, machine: Machine) -> None:
+def _set_sysctl(operation: ops.SetSysctl, machine: Machine) -> None:
     if operation.where is None:
         namespaces.write_sysctl(operation.name, operation.value)
         return
@@ -134,42 +134,42 @@ def _(operation: ops.SetSysctl, machine: Machine) -> None:
 
 
 @perform.register
-def _(operation: ops.CreateBridge, machine: Machine) -> None:
+def _create_bridge(operation: ops.CreateBridge, machine: Machine) -> None:
     machine.host.create_bridge(operation.name, operation.mac, operation.mtu)
 
 
 @perform.register
-def _(operation: ops.DeleteLink, machine: Machine) -> None:
+def _delete_link(operation: ops.DeleteLink, machine: Machine) -> None:
     machine.links_of(operation.where).delete_link(operation.name)
 
 
 @perform.register
-def _(operation: ops.SetLink, machine: Machine) -> None:
+def _set_link(operation: ops.SetLink, machine: Machine) -> None:
     machine.links_of(operation.where).set_link(operation.name, dict(operation.settings))
 
 
 @perform.register
-def _(operation: ops.AddAddress, machine: Machine) -> None:
+def _add_address(operation: ops.AddAddress, machine: Machine) -> None:
     machine.links_of(operation.where).add_address(operation.link, operation.address)
 
 
 @perform.register
-def _(operation: ops.RemoveAddress, machine: Machine) -> None:
+def _remove_address(operation: ops.RemoveAddress, machine: Machine) -> None:
     machine.links_of(operation.where).remove_address(operation.link, operation.address)
 
 
 @perform.register
-def _(operation: ops.AddRoute, machine: Machine) -> None:
+def _add_route(operation: ops.AddRoute, machine: Machine) -> None:
     machine.links_of(operation.where).add_route(operation.destination, operation.gateway, operation.link)
 
 
 @perform.register
-def _(operation: ops.RemoveRoute, machine: Machine) -> None:
+def _remove_route(operation: ops.RemoveRoute, machine: Machine) -> None:
     machine.links_of(operation.where).remove_route(operation.destination, operation.gateway, operation.link)
 
 
 @perform.register
-def _(operation: ops.CreateVeth, machine: Machine) -> None:
+def _create_veth(operation: ops.CreateVeth, machine: Machine) -> None:
     inside = machine.links_of(operation.where)
     host = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -179,17 +179,17 @@ def _(operation: ops.CreateVeth, machine: Machine) -> None:
 
 
 @perform.register
-def _(operation: ops.DeleteVeth, machine: Machine) -> None:
+def _delete_veth(operation: ops.DeleteVeth, machine: Machine) -> None:
     machine.host.delete_link(operation.peer)
 
 
 @perform.register
-def _(operation: ops.LoadRules, machine: Machine) -> None:
+def _load_rules(operation: ops.LoadRules, machine: Machine) -> None:
     rules.load(operation.ruleset)
 
 
 @perform.register
-def _(operation: ops.CreateNamespaces, machine: Machine) -> None:
+def _create_namespaces(operation: ops.CreateNamespaces, machine: Machine) -> None:
     """Written down before they are pinned: a pin that no record explains is never taken for ours."""
     machine.leave(operation.where)
 
@@ -221,7 +221,7 @@ def _(operation: ops.CreateNamespaces, machine: Machine) -> None:
 
 
 @perform.register
-def _(operation: ops.PinNamespace, machine: Machine) -> None:
+def _pin_namespace(operation: ops.PinNamespace, machine: Machine) -> None:
     machine.leave(operation.where)
     identity = namespaces.identity(operation.source)
     if identity is None or identity == namespaces.host_identity(operation.kind):
@@ -232,20 +232,20 @@ def _(operation: ops.PinNamespace, machine: Machine) -> None:
 
 
 @perform.register
-def _(operation: ops.RemovePins, machine: Machine) -> None:
+def _remove_pins(operation: ops.RemovePins, machine: Machine) -> None:
     machine.leave(operation.where)
     for kind in operation.kinds:
         namespaces.unpin(pin(operation.where, kind))
 
 
 @perform.register
-def _(operation: ops.SetHostname, machine: Machine) -> None:
+def _set_hostname(operation: ops.SetHostname, machine: Machine) -> None:
     with namespaces.entered({"uts": pin(operation.where, "uts")}):
         namespaces.set_hostname(operation.hostname)
 
 
 @perform.register
-def _(operation: ops.StartPause, machine: Machine) -> None:
+def _start_pause(operation: ops.StartPause, machine: Machine) -> None:
     def write_down(process: processes.Process) -> None:
         machine.update_state(operation.where, {"pause": {"pid": process.pid, "start": process.start}, "pause_pid": process.pid})
         files.write(f"{paths.sandbox_directory(operation.where)}/pause.pid", f"{process.pid}\n")
@@ -259,7 +259,7 @@ def _(operation: ops.StartPause, machine: Machine) -> None:
 
 
 @perform.register
-def _(operation: ops.StopPause, machine: Machine) -> None:
+def _stop_pause(operation: ops.StopPause, machine: Machine) -> None:
     state = machine.state(operation.where) or {}
     if state.get("pause"):
         process = processes.Process(state["pause"]["pid"], state["pause"]["start"])
@@ -272,7 +272,7 @@ def _(operation: ops.StopPause, machine: Machine) -> None:
 
 
 @perform.register
-def _(operation: ops.EndProcesses, machine: Machine) -> None:
+def _end_processes(operation: ops.EndProcesses, machine: Machine) -> None:
     sandbox = records.load_sandboxes().get(operation.where)
     if sandbox is None:
         return
@@ -281,36 +281,36 @@ def _(operation: ops.EndProcesses, machine: Machine) -> None:
 
 
 @perform.register
-def _(operation: ops.FurnishRootfs, machine: Machine) -> None:
+def _furnish_rootfs(operation: ops.FurnishRootfs, machine: Machine) -> None:
     rootfs.furnish(operation.where, operation.root, operation.content)
 
 
 @perform.register
-def _(operation: ops.RestoreRootfs, machine: Machine) -> None:
+def _restore_rootfs(operation: ops.RestoreRootfs, machine: Machine) -> None:
     rootfs.restore(operation.where, operation.root)
 
 
 @perform.register
-def _(operation: ops.MakeRuntime, machine: Machine) -> None:
+def _make_runtime(operation: ops.MakeRuntime, machine: Machine) -> None:
     directory = paths.sandbox_directory(operation.where)
     files.write(f"{directory}/name", f"{operation.name}\n")
     files.write(f"{directory}/ns_name", f"{operation.ns_name}\n")
 
 
 @perform.register
-def _(operation: ops.SaveState, machine: Machine) -> None:
+def _save_state(operation: ops.SaveState, machine: Machine) -> None:
     fields: dict[str, Any] = dict(operation.fields)
     machine.update_state(operation.where, fields)
 
 
 @perform.register
-def _(operation: ops.RemoveRuntime, machine: Machine) -> None:
+def _remove_runtime(operation: ops.RemoveRuntime, machine: Machine) -> None:
     for directory in (paths.sandbox_directory(operation.where), f"{paths.ETC_NETNS}/{operation.ns_name}"):
         _remove_tree(directory)
 
 
 @perform.register
-def _(operation: ops.RemoveOrphan, machine: Machine) -> None:
+def _remove_orphan(operation: ops.RemoveOrphan, machine: Machine) -> None:
     if namespaces.identity(operation.path) is not None:
         namespaces.unpin(operation.path)
     else:

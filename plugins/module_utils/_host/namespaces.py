@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
 from .._errors import InvalidArgument, KernelError, NotOurs
+from .._store import paths
 from . import syscalls
 
 Identity = tuple[int, int]
@@ -87,6 +88,8 @@ def create(kinds: tuple[str, ...], furnish: Callable[[], None]) -> dict[str, int
 def pin(source: str, target: str) -> None:
     """Bind a namespace to a path. An empty file there is one that a killed run left; anything else is refused."""
     os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+    if os.path.dirname(target) == paths.NETNS:
+        _share(paths.NETNS)
     try:
         os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
     except FileExistsError:
@@ -98,6 +101,20 @@ def pin(source: str, target: str) -> None:
     except OSError:
         os.unlink(target)
         raise
+
+
+def _share(directory: str) -> None:
+    """Make the directory a shared mount of its own, as ip-netns(8) does with the first namespace it is told to add.
+
+    Were that left to ip, it would bind the directory over pins that lie in it, which then cannot be removed any more.
+    """
+    try:
+        syscalls.mount("none", directory, syscalls.MS_SHARED | syscalls.MS_REC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        syscalls.mount(directory, directory, syscalls.MS_BIND | syscalls.MS_REC)
+        syscalls.mount("none", directory, syscalls.MS_SHARED | syscalls.MS_REC)
 
 
 def unpin(path: str) -> None:

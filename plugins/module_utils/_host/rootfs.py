@@ -39,8 +39,9 @@ def furnish(owner: str, root: str, content: str) -> None:
     """
     with _opened(root) as top:
         try:
-            with _etc(top, make=True) as etc:
-                _keep(owner, root, etc)
+            made = _make_etc(top)
+            with _etc(top) as etc:
+                _keep(owner, root, etc, made)
                 files.write_at(etc, _NAME, content.encode())
                 return
         except OSError as error:
@@ -83,26 +84,29 @@ def _opened(root: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _etc(top: int, *, make: bool = False) -> Iterator[int]:
-    try:
-        fd = syscalls.openat2_in_root(top, "etc", os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        if not make:
-            raise
-        os.mkdir("etc", 0o755, dir_fd=top)
-        fd = syscalls.openat2_in_root(top, "etc", os.O_RDONLY | os.O_DIRECTORY)
+def _etc(top: int) -> Iterator[int]:
+    fd = syscalls.openat2_in_root(top, "etc", os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield fd
     finally:
         os.close(fd)
 
 
-def _keep(owner: str, root: str, etc: int) -> None:
+def _make_etc(top: int) -> bool:
+    """Whether it had to be made. O_PATH descriptors take a directory entry as well."""
+    try:
+        os.mkdir("etc", 0o755, dir_fd=top)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _keep(owner: str, root: str, etc: int, made_etc: bool) -> None:
     """Write down what is there, once."""
     path = _kept(owner, root)
     if files.read_json(path) is not None:
         return
-    value: dict[str, Any] = {"root": root, "kind": "absent", "made_etc": not os.listdir(etc)}
+    value: dict[str, Any] = {"root": root, "kind": "absent", "made_etc": made_etc}
     with contextlib.suppress(FileNotFoundError):
         status = os.stat(_NAME, dir_fd=etc, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._errors import AddressInUse, InUse, InvalidArgument, KernelUnsupported, NotOurs, NotPermitted
+from .._spec import fields
 from .._spec.network import Network, NetworkRequest
 from .draft import UNKNOWN, Change, Draft
 from .leases import describe_owner, usage
@@ -129,7 +130,7 @@ def _converge_bridge(draft: Draft, wanted: Network, link: Link | None) -> None:
     changed = [(key, value) for key, value in settings.items() if getattr(link, key) != value]
     if changed:
         draft.add(Phase.BUILD, SetLink(None, wanted.name, tuple(changed), tuple((key, getattr(link, key)) for key, _v in changed)))
-    _bridge_sysctls(draft, wanted, fresh=not link.index)
+    _bridge_sysctls(draft, wanted, link)
     addresses = wanted.bridge_addresses()
     for address in link.addresses:
         if address not in addresses:
@@ -141,12 +142,17 @@ def _converge_bridge(draft: Draft, wanted: Network, link: Link | None) -> None:
         draft.add(Phase.BUILD, SetLink(None, wanted.name, (("up", True),), (("up", False),)))
 
 
-def _bridge_sysctls(draft: Draft, wanted: Network, *, fresh: bool) -> None:
-    """The host takes no router advertisements from pods, and speaks IPv6 where the network does."""
+def _bridge_sysctls(draft: Draft, wanted: Network, link: Link) -> None:
+    """The host takes no router advertisements from pods, and speaks IPv6 where the network does.
+
+    The kernel has no IPv6, and no such settings, on a link below IPv6's least MTU; it gets the default's above it.
+    """
+    if wanted.mtu < fields.IPV6_LEAST_MTU:
+        return
+    fresh = not link.index or link.mtu < fields.IPV6_LEAST_MTU
     settings = {"accept_ra": "0", **({"disable_ipv6": "0"} if wanted.has_ipv6 else {})}
     for key, value in settings.items():
         name = f"net/ipv6/conf/{wanted.name}/{key}"
-        # A bridge that does not exist yet will be born with the default's value.
         current = draft.observed.sysctls.get(f"net/ipv6/conf/default/{key}" if fresh else name)
         if current is None or current.value == value:
             continue

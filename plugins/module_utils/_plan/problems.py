@@ -18,125 +18,125 @@ def problem(operation: Operation) -> str:
 
 
 @problem.register
-def _(operation: ops.WriteRecord) -> str:
+def _write_record(operation: ops.WriteRecord) -> str:
     return f"record of {operation.kind} {operation.key} is out of date"
 
 
 @problem.register
-def _(operation: ops.TakeLease) -> str:
+def _take_lease(operation: ops.TakeLease) -> str:
     return f"lease of {operation.address} in {operation.network} is missing"
 
 
 @problem.register
-def _(operation: ops.ReleaseLease) -> str:
+def _release_lease(operation: ops.ReleaseLease) -> str:
     return f"lease of {operation.address} in {operation.network} is held in vain"
 
 
 @problem.register
-def _(operation: ops.SetCursor) -> str:
+def _set_cursor(operation: ops.SetCursor) -> str:
     return f"next address of {operation.network} is out of date"
 
 
 @problem.register
-def _(operation: ops.WriteFile) -> str:
+def _write_file(operation: ops.WriteFile) -> str:
     return f"{operation.path} is {'missing' if operation.previous is None else 'altered'}"
 
 
 @problem.register
-def _(operation: ops.SetSysctl) -> str:
+def _set_sysctl(operation: ops.SetSysctl) -> str:
     return f"{operation.name.replace('/', '.')} is {operation.previous}"
 
 
 @problem.register
-def _(operation: ops.CreateBridge) -> str:
+def _create_bridge(operation: ops.CreateBridge) -> str:
     return f"bridge {operation.name} is missing"
 
 
 @problem.register
-def _(operation: ops.DeleteLink) -> str:
+def _delete_link(operation: ops.DeleteLink) -> str:
     return f"{operation.name} is not the interface we made"
 
 
 @problem.register
-def _(operation: ops.SetLink) -> str:
+def _set_link(operation: ops.SetLink) -> str:
     return ", ".join(f"{key} of {operation.name} is {value}" for key, value in operation.previous)
 
 
 @problem.register
-def _(operation: ops.AddAddress) -> str:
+def _add_address(operation: ops.AddAddress) -> str:
     return f"address {operation.address} of {operation.link} is missing"
 
 
 @problem.register
-def _(operation: ops.RemoveAddress) -> str:
+def _remove_address(operation: ops.RemoveAddress) -> str:
     return f"address {operation.address} of {operation.link} is foreign"
 
 
 @problem.register
-def _(operation: ops.AddRoute) -> str:
+def _add_route(operation: ops.AddRoute) -> str:
     return f"route {operation.destination} via {operation.gateway} is missing"
 
 
 @problem.register
-def _(operation: ops.RemoveRoute) -> str:
+def _remove_route(operation: ops.RemoveRoute) -> str:
     return f"route {operation.destination} via {operation.gateway} is foreign"
 
 
 @problem.register
-def _(operation: ops.CreateVeth) -> str:
+def _create_veth(operation: ops.CreateVeth) -> str:
     return f"interface {operation.interface} is missing"
 
 
 @problem.register
-def _(operation: ops.DeleteVeth) -> str:
+def _delete_veth(operation: ops.DeleteVeth) -> str:
     return f"{operation.peer} has lost its other end"
 
 
 @problem.register
-def _(operation: ops.LoadRules) -> str:
+def _load_rules(operation: ops.LoadRules) -> str:
     return "nftables rules are missing or altered"
 
 
 @problem.register
-def _(operation: ops.CreateNamespaces) -> str:
+def _create_namespaces(operation: ops.CreateNamespaces) -> str:
     return f"namespace {', '.join(operation.kinds)} is gone"
 
 
 @problem.register
-def _(operation: ops.PinNamespace) -> str:
+def _pin_namespace(operation: ops.PinNamespace) -> str:
     return f"bind mount of the {operation.kind} namespace is missing"
 
 
 @problem.register
-def _(operation: ops.RemovePins) -> str:
+def _remove_pins(operation: ops.RemovePins) -> str:
     return f"namespace {', '.join(operation.kinds)} is of unknown origin"
 
 
 @problem.register
-def _(operation: ops.SetHostname) -> str:
+def _set_hostname(operation: ops.SetHostname) -> str:
     return f"hostname is {operation.previous}"
 
 
 @problem.register
-def _(operation: ops.StartPause) -> str:
+def _start_pause(operation: ops.StartPause) -> str:
     return "pause process is not running"
 
 
 @problem.register
-def _(operation: ops.StopPause) -> str:
+def _stop_pause(operation: ops.StopPause) -> str:
     return "pause process is outside the sandbox's namespaces"
 
 
 @problem.register
-def _(operation: ops.FurnishRootfs) -> str:
+def _furnish_rootfs(operation: ops.FurnishRootfs) -> str:
     return f"{operation.root}/etc/resolv.conf is not ours"
 
 
 @problem.register
-def _(operation: ops.MakeRuntime) -> str:
+def _make_runtime(operation: ops.MakeRuntime) -> str:
     return f"runtime directory of {operation.where} is missing"
 
 
 @problem.register
-def _(operation: ops.SaveState) -> str:
+def _save_state(operation: ops.SaveState) -> str:
     return f"state.json of {operation.where} is out of date"

@@ -24,6 +24,9 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
 _WORD = re.compile(r"[!-~]{1,255}\Z")
 _SYSCTL = re.compile(r"(net\.[A-Za-z0-9_./:@-]+|kernel\.(shm[a-z_]+|msg[a-z_]+|sem)|fs\.mqueue\.[a-z_]+)\Z")
+IPV6_LEAST_MTU = 1280
+"""Bytes (RFC 8200, section 5)."""
+
 _RESERVED_BRIDGES = frozenset(("all", "default", "lo"))
 
 
@@ -136,9 +139,9 @@ def mac(option: str, value: Any) -> str:
 
 
 def mtu(option: str, value: Any, *, ipv6: bool) -> int:
-    """Bytes; IPv6 needs 1280 on every link (RFC 8200, section 5), IPv4 68 (RFC 791)."""
+    """Bytes; IPv4 needs 68 on every link (RFC 791)."""
     number = integer(option, value)
-    least = 1280 if ipv6 else 68
+    least = IPV6_LEAST_MTU if ipv6 else 68
     if not least <= number <= 65535:
         raise InvalidArgument.of(option, value, f"is no MTU here: {least} to 65535")
     return number

@@ -1,0 +1,184 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The quality gate. All parts, or those that are named: ``make test PART="unit docs"``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = ROOT / ".venv" / "bin"
+CACHE = ROOT / ".cache"
+IMPORTER = CACHE / "galaxy-importer" / "bin"
+PYROUTE2 = CACHE / "pyroute2-0.7.2"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+SITE_PACKAGES = BIN.parent / "lib" / f"python{PYTHON}" / "site-packages"
+
+# Nothing of the caller's Ansible or Python set-up gets in, and no tool writes to the home directory.
+ENV = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON", "MAKE", "MFLAGS"))},
+    "PATH": f"{BIN}:{os.environ['PATH']}:/usr/sbin:/sbin",
+    "HOME": str(CACHE / "home"),
+    # Before ~/.ansible, where an installed copy would hide the working tree.
+    "ANSIBLE_COLLECTIONS_PATH": str(SITE_PACKAGES),
+    "MYPYPATH": str(CACHE / "tree"),
+    "MYPY_CACHE_DIR": str(CACHE / "mypy"),
+    "RUFF_CACHE_DIR": str(CACHE / "ruff"),
+    "HYPOTHESIS_STORAGE_DIRECTORY": str(CACHE / "hypothesis"),
+}
+
+
+class Failed(Exception):
+    """A part failed; its output has said why."""
+
+
+def succeeds(*argv: str | Path, cwd: Path = ROOT, **env: str) -> bool:
+    """Run a command, show it, and tell whether it exited with 0."""
+    print("$", *argv, flush=True)
+    return subprocess.run(argv, cwd=cwd, env={**ENV, **env}, check=False).returncode == 0
+
+
+def run(*argv: str | Path, cwd: Path = ROOT, **env: str) -> None:
+    """Run a command, show it, and fail the part with it."""
+    if not succeeds(*argv, cwd=cwd, **env):
+        raise Failed(f"{Path(argv[0]).name} failed")
+
+
+def code() -> None:
+    checks = ("ruff", "format", "--check", "."), ("ruff", "check", "."), ("mypy", "-p", "ansible_collections.podnet.linux.plugins")
+    failed = [" ".join(check[:2]) for check in checks if not succeeds(*check)]
+    if failed:
+        raise Failed(f"{', '.join(failed)} failed")
+
+
+def pytest(*argv: str, **env: str) -> None:
+    run("pytest", "-o", f"cache_dir={CACHE / 'pytest'}", *argv, **env)
+
+
+def unit() -> None:
+    pytest("tests/unit")
+
+
+def integration() -> None:
+    pytest("-n", "2", "tests/integration")
+
+
+def pyroute2_072() -> None:
+    pytest("-n", "2", "tests/integration", PODNET_TEST_PYTHONPATH=str(PYROUTE2))
+
+
+def sanity() -> None:
+    """ansible-test follows the link in site-packages and then refuses to work, so it gets a copy."""
+    copy = CACHE / "sanity" / "ansible_collections" / "podnet" / "linux"
+    shutil.rmtree(copy, ignore_errors=True)
+    listing = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    for name in filter(None, listing.stdout.split("\0")):
+        if (ROOT / name).is_file():  # git lists what is deleted but not yet committed, too
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    if not copy.exists():
+        raise Failed("git ls-files listed nothing")
+    # Or ansible-test asks the repository around it, which ignores .cache, and has no file to test.
+    run("git", "init", "--quiet", copy)
+
+    # ansible-test wants a script off the network to put pip into its environments; Python brings its own.
+    get_pip = Path(ENV["HOME"]) / ".ansible" / "test" / "cache" / "get_pip_24_2.py"
+    get_pip.parent.mkdir(parents=True, exist_ok=True)
+    get_pip.write_text("import ensurepip; ensurepip.bootstrap()\n")
+
+    argv = ["ansible-test", "sanity", "--local", "--python", PYTHON, "--requirements", "--color", "no"]
+    print("$", *argv, flush=True)
+    started = skipped = 0
+    with subprocess.Popen(argv, cwd=copy, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            started += line.startswith("Running sanity test ")
+            skipped += "Skipping" in line
+    print(f"{started} sanity tests ran, {skipped} were skipped")
+    if process.returncode or not started or skipped:
+        raise Failed("ansible-test failed, or did not run everything")
+
+
+def lint() -> None:
+    run("ansible-lint", "--offline")
+
+
+def docs() -> None:
+    run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".")
+
+
+def changelog() -> None:
+    run("antsibull-changelog", "lint")
+
+
+def build() -> None:
+    out = CACHE / "build"
+    shutil.rmtree(out, ignore_errors=True)
+    run("ansible-galaxy", "collection", "build", "--output-path", out)
+    (artifact,) = out.glob("*.tar.gz")
+    run(
+        IMPORTER / "python",
+        "-m",
+        "galaxy_importer.main",
+        artifact.name,
+        cwd=out,
+        PATH=f"{IMPORTER}:{ENV['PATH']}",
+        GALAXY_IMPORTER_CHECK_REQUIRED_TAGS="true",
+        GALAXY_IMPORTER_REQUIRE_V1_OR_GREATER="true",
+    )
+
+
+PARTS: dict[str, tuple[str, Callable[[], None]]] = {
+    "code": ("format, style and types", code),
+    "unit": ("the parts that need no root and no kernel", unit),
+    "integration": ("real ansible runs on throw-away hosts", integration),
+    "pyroute2-0.7.2": ("the same with Debian 12's pyroute2", pyroute2_072),
+    "sanity": (f"ansible-test sanity on Python {PYTHON}", sanity),
+    "lint": ("ansible-lint, profile production", lint),
+    "docs": ("the modules' documentation", docs),
+    "changelog": ("the changelog's fragments", changelog),
+    "build": ("build the collection and import it as Galaxy would", build),
+}
+
+
+def perform(name: str) -> bool:
+    """Run one part; True when it passed."""
+    try:
+        PARTS[name][1]()
+    except Failed as failure:
+        print(f"-- {name}: {failure}; to repeat this part alone: make test PART={name}")
+        return False
+    return True
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"No such part: {' '.join(unknown)}. The parts are: {' '.join(PARTS)}", file=sys.stderr)
+        return 2
+    (CACHE / "home").mkdir(parents=True, exist_ok=True)
+    results: list[tuple[str, bool, float]] = []
+    for name in names or PARTS:
+        print(f"\n== {name}: {PARTS[name][0]} ==", flush=True)
+        start = time.monotonic()
+        passed = perform(name)
+        results.append((name, passed, time.monotonic() - start))
+        print(f"-- {name}: {'passed' if passed else 'FAILED'} in {results[-1][2]:.1f} s", flush=True)
+    print()
+    for name, passed, seconds in results:
+        print(f"{name:<16}{'passed' if passed else 'FAILED':<8}{seconds:7.1f} s")
+    failed = sum(not passed for _name, passed, _seconds in results)
+    print(f"{len(results) - failed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,171 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the host cannot: each failure has a reason, says what to do, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+from driver import differences
+from host import Host, task
+
+DUAL = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
+V4 = {"name": "pods0", "subnets": ["10.90.0.0/24"]}
+LOCKER = "import fcntl, time; f = open('/run/podnet/lock', 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(8)"
+
+
+def refused_unchanged(host: Host, module: str, reason: str, named: str, **options: object) -> None:
+    picture = host.drive({"snapshot": True})
+    for check in (False, True):
+        result = host.refused(module, check_mode=check, **options)
+        assert result["reason"] == reason and named in result["msg"], result
+    assert not differences(picture, host.drive({"snapshot": True}))
+
+
+def test_no_root(host: Host) -> None:
+    book = host.tmp / "user.yml"
+    book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [task("bridge_network", **V4)]}]))
+    done = host.run("setpriv", "--bounding-set=-net_admin,-sys_admin", "--inh-caps=-all", "ansible-playbook", str(book), check=False)
+    assert '"reason": "not_permitted"' in done.stdout and "become" in done.stdout and "Traceback" not in done.stdout
+    assert host.tree() == {}
+
+
+def test_no_nft(host: Host) -> None:
+    host.sh("touch /run/nothing; chmod 644 /run/nothing; mount --bind /run/nothing $(readlink -f /usr/sbin/nft)")
+    result = host.refused("bridge_network", **V4)
+    assert result["reason"] == "missing_dependency" and "nftables" in result["msg"]
+    assert host.sh("ip -o link | wc -l; ls /var/lib") == "1\n"
+
+
+def test_an_nft_that_is_too_old(host: Host) -> None:
+    host.sh("printf '#!/bin/sh\\necho nftables v0.9.8 \\(E.D.S.\\)\\n' > /run/nft; chmod 755 /run/nft; mount --bind /run/nft /usr/sbin/nft")
+    result = host.refused("bridge_network", **V4)
+    assert result["reason"] == "missing_dependency" and "0.9.8" in result["msg"] and "1.0.2" in result["msg"]
+
+
+@pytest.mark.parametrize(("version", "named"), [(None, "no pyroute2"), ("0.5.14", "0.5.14")])
+def test_pyroute2_missing_or_too_old(host: Host, version: str | None, named: str) -> None:
+    fake = host.tmp / "fake"
+    (fake / "pyroute2").mkdir(parents=True)
+    (fake / "pyroute2" / "__init__.py").write_text("" if version else "raise ImportError('none')\n")
+    if version:
+        (fake / f"pyroute2-{version}.dist-info").mkdir()
+        (fake / f"pyroute2-{version}.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: pyroute2\nVersion: {version}\n")
+    result = host.play(task("bridge_network", **V4), env={"PYTHONPATH": str(fake)})[0]
+    assert result["failed"] and result["reason"] == "missing_dependency", result
+    assert named in result["msg"] and "python" in result["msg"] and "0.7.2" in result["msg"]
+    assert host.tree() == {}
+
+
+def test_a_bridge_that_is_full(pods0: Host) -> None:
+    pods0.sh("for n in $(seq 1022); do echo link add x$n type veth peer name y$n; echo link set x$n master pods0; done | ip -batch -")
+    refused_unchanged(
+        pods0, "pod_sandbox", "at_capacity", "1023", sandboxes=[{"name": "a", "network": "pods0"}, {"name": "b", "network": "pods0"}]
+    )
+    assert pods0.do("pod_sandbox", name="a", network="pods0")["sandbox"]["state"] == "running"
+
+
+def test_a_foreign_interface_with_our_name(pods0: Host) -> None:
+    sandbox = pods0.do("pod_sandbox", name="web", network="pods0")["sandbox"]
+    pods0.sh(f"ip link del {sandbox['veth_host']}; ip link add {sandbox['veth_host']} type bridge")
+    refused_unchanged(pods0, "pod_sandbox", "not_ours", sandbox["veth_host"], name="web")
+    # It is no reason not to remove the sandbox, and it survives that.
+    pods0.do("pod_sandbox", name="web", state="absent")
+    assert pods0.json("ip", "-j", "link", "show", sandbox["veth_host"])
+
+
+def test_proc_sys_read_only_with_wrong_values(host: Host) -> None:
+    read_only = "mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys"
+    host.sh(read_only)
+    refused_unchanged(host, "bridge_network", "not_permitted", "accept_ra", **V4)
+    host.sh(f"umount /proc/sys; sysctl -qw net.ipv6.conf.default.accept_ra=0; {read_only}")
+    refused_unchanged(host, "bridge_network", "not_permitted", "net.ipv4.ip_forward", **V4)
+
+
+def test_proc_sys_read_only_with_right_values(host: Host) -> None:
+    host.sh(
+        "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.default.accept_ra=0 net.ipv6.conf.default.force_forwarding=1;"
+        "mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys"
+    )
+    host.quartet("bridge_network", **DUAL)
+    host.quartet("bridge_network", **DUAL, state="absent")
+
+
+def test_ipv6_disabled_with_an_ipv6_subnet_wanted(host: Host) -> None:
+    host.sh("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
+    refused_unchanged(host, "bridge_network", "kernel_unsupported", "disable_ipv6", **DUAL)
+    host.quartet("bridge_network", **V4)
+
+
+@pytest.mark.parametrize(
+    ("module", "path"),
+    [
+        ("bridge_network", "/var/lib/podnet/networks/pods0.json"),
+        ("pod_sandbox", "/var/lib/podnet/sandboxes/{id}.json"),
+        ("pod_sandbox", "/run/podnet/sandboxes/{id}/state.json"),
+        ("pod_sandbox", "/var/lib/podnet/leases/pods0/garbage"),
+    ],
+)
+def test_an_unreadable_record_is_named(pods0: Host, module: str, path: str) -> None:
+    sandbox = pods0.do("pod_sandbox", name="web", network="pods0")["sandbox"]
+    path = path.format_map(sandbox)
+    for damage in ("echo '{\"' > {}", ": > {}"):
+        pods0.sh(damage.replace("{}", path))
+        refused_unchanged(pods0, module, "state_corrupt", path, name="pods0" if module == "bridge_network" else "web")
+
+
+def test_a_record_of_a_newer_release_is_refused(pods0: Host) -> None:
+    path = "/var/lib/podnet/networks/pods0.json"
+    pods0.sh(f'sed -i \'s/"schema": 1/"schema": 99/\' {path}')
+    refused_unchanged(pods0, "bridge_network", "state_corrupt", "99", **DUAL)
+
+
+def test_a_furnished_namespace_that_is_gone(pods0: Host) -> None:
+    pods0.sh("ip netns add theirs")
+    pods0.do("pod_sandbox", name="web", network="pods0", netns="/run/netns/theirs", pause=False)
+    sandbox = pods0.do("pod_sandbox_info")["sandboxes"][0]
+    pods0.sh(f"ip netns del theirs; umount /run/netns/{sandbox['ns_name']}; rm -f /run/netns/{sandbox['ns_name']}")
+    refused_unchanged(pods0, "pod_sandbox", "not_found", "/run/netns/theirs", name="web")
+    pods0.quartet("pod_sandbox", name="web", state="absent")
+
+
+def test_a_range_that_is_full(host: Host) -> None:
+    host.do("bridge_network", name="pods0", subnet="10.90.0.0/29", reserved=["10.90.0.6"])
+    host.do("pod_sandbox", sandboxes=[{"name": f"p{number}", "network": "pods0"} for number in range(4)])
+    refused_unchanged(host, "pod_sandbox", "no_address_available", "4 used of 4", name="more", network="pods0")
+    host.do("pod_sandbox", name="p1", state="absent")
+    assert host.do("pod_sandbox", name="more", network="pods0")["sandbox"]["container_ip"] == "10.90.0.3"
+
+
+def test_a_held_lock_times_out_and_says_so(pods0: Host) -> None:
+    holder = pods0.start("python3", "-c", LOCKER)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    started = time.monotonic()
+    result = pods0.refused("pod_sandbox", name="web", network="pods0", lock_timeout=1)
+    assert result["reason"] == "lock_timeout" and time.monotonic() - started < 20
+    # The lock dies with its holder, and who waits long enough gets it.
+    assert pods0.do("pod_sandbox", name="web", network="pods0")["changed"]
+
+
+def test_overlapping_runs_do_not_disturb_each_other(pods0: Host) -> None:
+    words = ("ansible", "localhost", "-m", "podnet.linux.pod_sandbox", "-a")
+    runs = [pods0.start(*words, f"name=web-{number % 3} network=pods0") for number in range(6)]
+    assert [run.wait(60) for run in runs] == [0] * 6
+    found = pods0.do("pod_sandbox_info")["sandboxes"]
+    assert [(item["name"], item["state"]) for item in found] == [("web-0", "running"), ("web-1", "running"), ("web-2", "running")]
+    assert len({item["container_ip"] for item in found}) == 3
+
+
+def test_programs_are_not_taken_from_the_callers_path(pods0: Host) -> None:
+    evil = pods0.tmp / "evil"
+    evil.mkdir()
+    for name in ("nft", "ip", "catatonit", "busctl"):
+        (evil / name).write_text(f"#!/bin/sh\ntouch {pods0.tmp}/hit\n")
+        (evil / name).chmod(0o755)
+    path = f"{evil}:{pods0.env['PATH']}"
+    pods0.must(pods0.play(task("pod_sandbox", name="web", network="pods0"), env={"PATH": path})[0])
+    assert not os.path.exists(pods0.tmp / "hit")

@@ -1,0 +1,207 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What holds for every plan, whatever is declared and whatever state the host is in."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import scenarios
+from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
+from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Plan
+from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import Operation, Phase, ReleaseLease
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from model import World, apply, undo
+from runs import networks, sandboxes
+
+COMMITTING = (Phase.MARK, Phase.DESTROY)
+
+
+@given(st.data())
+def test_a_second_run_changes_nothing(data: st.DataObject) -> None:
+    world = scenarios.lived_in(data)
+    task = scenarios.task(world, data)
+    plan = _accepted(task, world)
+    assert not task.again().plan(apply(world, plan)).steps
+
+
+@given(st.data())
+def test_a_second_run_on_a_damaged_host_changes_nothing(data: st.DataObject) -> None:
+    world = scenarios.damaged(scenarios.lived_in(data), data, scenarios.ANY)
+    world = apply(world, networks(world, *({"name": name} for name in world.networks())))
+    task = scenarios.task(world, data)
+    plan = _accepted(task, world)
+    assert not task.again().plan(apply(world, plan)).steps
+
+
+@given(st.data())
+def test_a_run_repairs_any_damage(data: st.DataObject) -> None:
+    world = scenarios.lived_in(data)
+    repaired = scenarios.repair(scenarios.damaged(world, data, scenarios.ANY))
+    assert not networks(repaired, *({"name": name} for name in repaired.networks())).steps
+    assert not sandboxes(repaired, *({"id": item} for item in repaired.sandboxes())).steps
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_what_repairs_leaves_what_was_declared(data: st.DataObject) -> None:
+    world = scenarios.lived_in(data)
+    repaired = scenarios.repair(scenarios.damaged(world, data, scenarios.ANY))
+    assert repaired.records == world.records
+    assert _leased(repaired) == _leased(world)
+
+
+@given(st.data())
+def test_undoing_gives_back_what_was(data: st.DataObject) -> None:
+    world = scenarios.lived_in(data)
+    if data.draw(st.booleans(), label="damaged"):
+        world = scenarios.damaged(world, data, scenarios.REVERSIBLE)
+        world = apply(world, networks(world, *({"name": name} for name in world.networks())))
+    done = _reversible(_accepted(scenarios.task(world, data), world))
+    done = done[: data.draw(st.integers(0, len(done)), label="performed")]
+    undone = undo(apply(world, done), done)
+    assert not list(_differences(_comparable(world), _comparable(undone)))
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_check_mode_plans_the_same(data: st.DataObject) -> None:
+    world = scenarios.lived_in(data, tasks=0)
+    task = scenarios.sandbox_task(data)
+    plan = _accepted(task, world)
+    assert task.plan(world, check=True).steps == plan.steps
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_a_plan_has_steps_exactly_where_it_reports_changes(data: st.DataObject) -> None:
+    world = scenarios.damaged(scenarios.lived_in(data), data, scenarios.ANY)
+    world = apply(world, networks(world, *({"name": name} for name in world.networks())))
+    plan = _accepted(scenarios.task(world, data), world)
+    assert bool(plan.steps) == bool(plan.changes)
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_a_removal_ends_nothing_before_its_mark(data: st.DataObject) -> None:
+    world = scenarios.lived_in(data)
+    names = {sandbox.name for sandbox in world.sandboxes().values()}
+    assume(names)
+    plan = sandboxes(world, *({"name": name, "state": "absent"} for name in sorted(names)))
+    assert all(operation.inverse() or _is_restore(operation) for phase, operation in plan.steps if phase < Phase.MARK)
+    assert {phase for phase, operation in plan.steps if isinstance(operation, ReleaseLease)} <= {Phase.FORGET}
+    assert Phase.MARK in {phase for phase, _operation in plan.steps}
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_a_removal_leaves_nothing_behind(data: st.DataObject) -> None:
+    world = scenarios.lived_in(data)
+    emptied = apply(world, networks(world, *({"name": name, "state": "absent", "force": True} for name in sorted(world.networks()))))
+    emptied = apply(emptied, sandboxes(emptied, *({"id": item, "state": "absent"} for item in emptied.sandboxes())))
+    for left in (emptied.records, emptied.pins, emptied.states, emptied.runtimes, emptied.veths, emptied.processes, emptied.rules):
+        assert not left
+    assert not _leased(emptied)
+    assert set(emptied.host.links) == {"lo", "ens3", "docker0"}
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_what_is_foreign_stays_as_it_was(data: st.DataObject) -> None:
+    world = scenarios.lived_in(data)
+    after = apply(world, _accepted(scenarios.task(world, data), world))
+    for name in ("lo", "ens3", "docker0"):
+        assert after.host.links[name] == world.host.links[name]
+    for path, number in world.paths.items():
+        assert after.paths[path] == number
+        assert {"lo"} <= set(after.nets[number].links)
+
+
+@given(st.data())
+def test_a_killed_run_is_finished_by_the_next(data: st.DataObject) -> None:
+    world = scenarios.lived_in(data)
+    task = scenarios.task(world, data)
+    plan = _accepted(task, world)
+    killed = apply(world, plan.operations[: data.draw(st.integers(0, len(plan.operations)), label="performed")])
+    finished = apply(killed, task.again().plan(killed))
+    assert not task.again().plan(finished).steps
+    assert _named(finished) == _named(apply(world, plan))
+
+
+def _accepted(task: scenarios.Task, world: World) -> Plan:
+    """The plan; a refused task is no example."""
+    try:
+        return task.plan(world)
+    except PodnetError:
+        assume(False)
+    raise AssertionError
+
+
+def _reversible(plan: Plan) -> list[Operation]:
+    return [operation for _phase, operation in itertools.takewhile(lambda step: step[0] not in COMMITTING, plan.steps)]
+
+
+def _is_restore(operation: Operation) -> bool:
+    """Putting back what was never replaced has nothing to undo."""
+    return getattr(operation, "content", "") is None
+
+
+def _leased(world: World) -> dict[str, Any]:
+    return {pool: dict(held) for pool, held in world.leases.items() if held}
+
+
+def _named(world: World) -> set[str]:
+    return {sandbox.name for sandbox in world.sandboxes().values()} | set(world.networks())
+
+
+def _comparable(world: World) -> Any:
+    """What is observed, apart from numbers that the kernel gives anew."""
+    seen = world.observe()
+    return replace(
+        seen,
+        routes=frozenset(seen.routes),
+        leases=_leased(world),
+        # A port has no IPv6 of its own.
+        sysctls={name: value for name, value in seen.sysctls.items() if "/vh" not in name},
+        cursors={pool: at for pool, at in seen.cursors.items() if at},
+        links=_links(seen.links),
+        views={key: _view(view) for key, view in seen.views.items()},
+        targets={path: replace(target, view=_view(target.view)) for path, target in seen.targets.items()},
+    )
+
+
+def _view(view: Any) -> Any:
+    return replace(
+        view,
+        links=_links(view.links),
+        routes=tuple(sorted(view.routes, key=str)),
+        # Its files say what the record says, so they may stay.
+        runtime=view.runtime or view.state is not None,
+        state=view.state and {key: value for key, value in view.state.items() if key not in ("namespaces", "pause")},
+    )
+
+
+def _links(links: Mapping[str, Link]) -> dict[str, Link]:
+    """The order of IPv4 addresses matters, that of IPv6 addresses does not."""
+    return {
+        name: replace(link, index=0, addresses=tuple(sorted(link.addresses, key=lambda item: item if ":" in item else "")))
+        for name, link in links.items()
+    }
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """Where two values part, deep down."""
+    if is_dataclass(before) and type(before) is type(after):
+        for item in fields(before):
+            yield from _differences(getattr(before, item.name), getattr(after, item.name), f"{path}.{item.name}")
+    elif isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in {**before, **after}:
+            yield from _differences(before.get(key), after.get(key), f"{path}.{key}")
+    elif before != after:
+        yield f"{path}: {before!r} != {after!r}"

@@ -1,0 +1,362 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files, records, leases and the lock, below a temporary directory."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.podnet.linux.plugins.module_utils._errors import LockTimeout, StateCorrupt
+from ansible_collections.podnet.linux.plugins.module_utils._spec.network import Network, NetworkRequest
+from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import Sandbox
+from ansible_collections.podnet.linux.plugins.module_utils._store import files, leases, lock, paths, records
+
+ID = "0123456789abcdef"
+BOOT = "boot"
+A, B = ip_address("10.90.0.2"), ip_address("fd00:90::2")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory in place of /run/podnet and /var/lib/podnet."""
+    for name, below in {"RUN": "run", "LIB": "lib", "VOLATILE": "run/desired", "LEASES": "lib/leases", "SANDBOXES": "run/sandboxes"}.items():
+        monkeypatch.setattr(paths, name, str(tmp_path / below))
+    return tmp_path
+
+
+@pytest.fixture
+def network() -> Network:
+    request = NetworkRequest.from_options({"name": "pods0", "subnets": ["10.90.0.0/24"]})
+    return request.resolve(None, new_id=ID, default_mtu=1500)
+
+
+def write_record(record: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"schema": records.SCHEMA, "boot_id": BOOT, **record}))
+
+
+@contextmanager
+def held(path: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Another holder of the lock: flock(2) tells open files apart, not processes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+def test_a_file_is_written_with_its_directory(tmp_path: Path) -> None:
+    files.write(str(tmp_path / "a/b/file"), "text\n")
+    assert (tmp_path / "a/b/file").read_text() == "text\n"
+
+
+def test_a_file_gets_the_mode_whatever_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        files.write(str(tmp_path / "file"), "", mode=0o644)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+
+
+def test_a_file_is_replaced_not_rewritten(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+    with target.open() as reader:
+        files.write(str(target), "new")
+        assert (reader.read(), target.read_text()) == ("old", "new")
+
+
+def test_a_symlink_is_replaced_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("theirs")
+    (tmp_path / "file").symlink_to(tmp_path / "victim")
+    files.write(str(tmp_path / "file"), "ours")
+    assert (tmp_path / "victim").read_text() == "theirs" and not (tmp_path / "file").is_symlink()
+
+
+def test_a_directory_that_is_a_symlink_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "theirs")
+    with pytest.raises(OSError):
+        files.write(str(tmp_path / "link/file"), "ours")
+    assert not list((tmp_path / "theirs").iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError):
+        files.write(str(tmp_path / "file"), "text")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    for name in (".record.json.0123456789ab", ".hidden", "record.json"):
+        (tmp_path / name).write_text("")
+    files.sweep_temporaries(str(tmp_path))
+    assert {entry.name for entry in tmp_path.iterdir()} == {".hidden", "record.json"}
+
+
+@pytest.mark.parametrize("kind", ("missing", "symlink", "directory", "fifo"))
+def test_what_is_no_plain_file_reads_as_none(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "file"
+    make = {
+        "missing": lambda: None,
+        "symlink": lambda: path.symlink_to("/etc/hostname"),
+        "directory": path.mkdir,
+        "fifo": lambda: os.mkfifo(path),
+    }
+    make[kind]()
+    assert files.read(str(path)) is None
+
+
+def test_json_comes_back_as_it_was(tmp_path: Path) -> None:
+    files.write_json(str(tmp_path / "file"), {"a": [1, None, "ä"]})
+    assert files.read_json(str(tmp_path / "file")) == {"a": [1, None, "ä"]}
+
+
+def test_json_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert files.read_json(str(tmp_path / "file")) is None
+
+
+@pytest.mark.parametrize("text", ("", "{", "[]", "null", "\0", '{"a": 1} x', "é"))
+def test_garbled_json_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(StateCorrupt, match=f"{tmp_path}/file is empty or garbled"):
+        files.read_json(str(tmp_path / "file"))
+
+
+def test_deeply_nested_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("[" * 100000)
+    with pytest.raises(StateCorrupt, match=f"{tmp_path}/file"):
+        files.read_json(str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("kind", ("symlink", "dangling", "directory", "fifo"))
+def test_json_that_is_no_plain_file_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "file"
+    (tmp_path / "real").write_text("{}")
+    make = {
+        "symlink": lambda: path.symlink_to(tmp_path / "real"),
+        "dangling": lambda: path.symlink_to(tmp_path / "nothing"),
+        "directory": path.mkdir,
+        "fifo": lambda: os.mkfifo(path),
+    }
+    make[kind]()
+    with pytest.raises(StateCorrupt, match=f"{path} "):
+        files.read_json(str(path))
+
+
+def test_a_record_comes_back(store: Path, network: Network) -> None:
+    records.write("network", "pods0", network.as_record(), BOOT)
+    assert records.load_networks() == {"pods0": network}
+
+
+def test_a_record_that_is_not_persistent_is_forgotten_by_a_reboot(store: Path) -> None:
+    sandbox = Sandbox(id=ID, name="web", hostname="web", persistent=False)
+    records.write("sandbox", ID, sandbox.as_record(), BOOT)
+    assert [str(path.relative_to(store)) for path in store.rglob("*.json")] == [f"run/desired/sandboxes/{ID}.json"]
+
+
+def test_a_record_never_lies_in_both_places(store: Path) -> None:
+    for persistent in (True, False):
+        records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web", persistent=persistent).as_record(), BOOT)
+    assert len(list(store.rglob("*.json"))) == 1 and not records.load_sandboxes()[ID].persistent
+
+
+@pytest.mark.parametrize("persistent", (True, False))
+def test_a_deleted_record_is_gone(store: Path, persistent: bool) -> None:
+    records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web", persistent=persistent).as_record(), BOOT)
+    records.delete("sandbox", ID)
+    assert not records.load_sandboxes()
+
+
+def test_without_a_store_there_are_no_records(store: Path) -> None:
+    assert (records.load_networks(), records.load_sandboxes(), leases.load()) == ({}, {}, ({}, {}))
+
+
+def test_a_newer_schema_is_refused(store: Path, network: Network) -> None:
+    path = store / "lib/networks/pods0.json"
+    write_record({**network.as_record(), "schema": records.SCHEMA + 1}, path)
+    with pytest.raises(StateCorrupt, match=f"{path} has schema {records.SCHEMA + 1}"):
+        records.load_networks()
+
+
+def test_an_older_schema_is_migrated(store: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = network.as_record()
+    write_record({**{key: value for key, value in old.items() if key != "nat"}, "masquerade": False}, store / "lib/networks/pods0.json")
+    monkeypatch.setattr(records, "SCHEMA", records.SCHEMA + 1)
+    monkeypatch.setitem(records.MIGRATIONS, records.SCHEMA - 1, lambda record: {**record, "nat": record["masquerade"]})
+    assert records.load_networks()["pods0"].nat is False
+
+
+@pytest.mark.parametrize("schema", (None, "1", 1.0, [], 0, -1))
+def test_a_schema_that_is_none_is_refused(store: Path, network: Network, schema: object) -> None:
+    write_record({**network.as_record(), "schema": schema}, store / "lib/networks/pods0.json")
+    with pytest.raises(StateCorrupt, match=r"pods0\.json"):
+        records.load_networks()
+
+
+@pytest.mark.parametrize("change", ({"subnets": None}, {"subnets": ["x"]}, {"id": None}, {"mtu": "many"}, {"removing": None, "id": 3}, {"ranges": [3]}))
+def test_a_record_that_is_not_whole_is_named(store: Path, network: Network, change: dict[str, Any]) -> None:
+    write_record({**network.as_record(), **change}, store / "lib/networks/pods0.json")
+    with pytest.raises(StateCorrupt, match=r"pods0\.json does not hold a whole record|pods0\.json holds"):
+        records.load_networks()
+
+
+def test_a_record_under_the_name_of_another_is_refused(store: Path, network: Network) -> None:
+    write_record(network.as_record(), store / "lib/networks/pods.json")
+    with pytest.raises(StateCorrupt, match=r"pods\.json holds the record of pods0"):
+        records.load_networks()
+
+
+def test_a_lease_comes_back(store: Path) -> None:
+    leases.take("pods0", A, ID, None, BOOT)
+    leases.take("pods0", B, ID, None, BOOT)
+    assert leases.load()[0] == {"pods0": {A: ID, B: ID}}
+
+
+def test_a_released_lease_leaves_nothing(store: Path) -> None:
+    leases.take("pods0", A, ID, None, BOOT)
+    leases.release("pods0", A, ID)
+    assert not leases.load()[0].get("pods0")
+
+
+def test_releasing_what_another_holds_does_nothing(store: Path) -> None:
+    leases.take("pods0", A, ID, None, BOOT)
+    leases.release("pods0", A, "other")
+    assert leases.load()[0] == {"pods0": {A: ID}}
+
+
+def test_a_lease_is_handed_over(store: Path) -> None:
+    leases.take("pods0", A, "old", None, BOOT)
+    leases.take("pods0", A, "new", "old", BOOT)
+    assert [path.name for path in (store / "lib/leases/pods0").iterdir()] == ["10.90.0.2~new"]
+
+
+def test_an_owner_may_have_any_name(store: Path) -> None:
+    owner = "../a/b~c %\n.."
+    leases.take("pods0", A, owner, None, BOOT)
+    assert leases.load()[0] == {"pods0": {A: owner}}
+
+
+def test_a_pool_may_have_any_name(store: Path) -> None:
+    leases.take("fleet/a b", A, ID, None, BOOT)
+    assert leases.load()[0] == {"fleet/a b": {A: ID}}
+
+
+@pytest.mark.parametrize("pool", ("..", "."))
+def test_a_pool_never_leads_out_of_the_store(store: Path, pool: str) -> None:
+    leases.take(pool, A, ID, None, BOOT)
+    assert leases.load()[0] == {pool: {A: ID}}
+
+
+def test_a_cursor_comes_back_per_family(store: Path) -> None:
+    leases.set_cursor("pods0", 4, A)
+    leases.set_cursor("pods0", 6, B)
+    assert leases.load()[1] == {"pods0": {4: A, 6: B}}
+
+
+def test_a_cursor_can_be_taken_away(store: Path) -> None:
+    leases.set_cursor("pods0", 4, A)
+    leases.set_cursor("pods0", 4, None)
+    assert not leases.load()[1].get("pods0")
+
+
+@pytest.mark.parametrize("name", ("10.90.0.2", "x~owner", "10.90.0.300~owner", "cursor", "cursor5", "cursor4"))
+def test_a_garbled_lease_is_named(store: Path, name: str) -> None:
+    directory = store / "lib/leases/pods0"
+    directory.mkdir(parents=True)
+    (directory / name).write_text("")
+    with pytest.raises(StateCorrupt, match=f"{directory}/{name} is no lease"):
+        leases.load()
+
+
+def test_a_cursor_of_the_wrong_family_is_named(store: Path) -> None:
+    directory = store / "lib/leases/pods0"
+    directory.mkdir(parents=True)
+    (directory / "cursor4").write_text("fd00::1\n")
+    with pytest.raises(StateCorrupt, match="cursor4"):
+        leases.load()
+
+
+def test_what_is_no_pool_is_named(store: Path) -> None:
+    (store / "lib/leases").mkdir(parents=True)
+    (store / "lib/leases/stray").write_text("")
+    with pytest.raises(StateCorrupt, match="stray"):
+        leases.load()
+
+
+def test_half_written_leases_do_not_count(store: Path) -> None:
+    leases.take("pods0", A, ID, None, BOOT)
+    (store / "lib/leases/pods0/.10.90.0.3~x.0123456789ab").write_text("")
+    assert leases.load()[0] == {"pods0": {A: ID}}
+
+
+def test_forgetting_a_pool_takes_its_cursors(store: Path) -> None:
+    leases.set_cursor("pods0", 4, A)
+    leases.forget("pods0")
+    assert leases.load() == ({}, {})
+
+
+def test_a_pool_with_leases_is_not_forgotten(store: Path) -> None:
+    leases.take("pods0", A, ID, None, BOOT)
+    with pytest.raises(OSError):
+        leases.forget("pods0")
+    assert leases.load()[0] == {"pods0": {A: ID}}
+
+
+def test_a_second_holder_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+    path = tmp_path / "run/lock"
+    with held(path), pytest.raises(LockTimeout, match=f"{path} for more than 0.1 seconds"), lock.locked(str(path), timeout=0.1):
+        pass
+
+
+def test_a_lock_is_free_after_its_holder(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    for _number in range(2):
+        with lock.locked(path, timeout=0):
+            pass
+
+
+def test_a_lock_is_free_after_a_failure(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    with pytest.raises(RuntimeError), lock.locked(path, timeout=0):
+        raise RuntimeError
+    with lock.locked(path, timeout=0):
+        pass
+
+
+def test_readers_share(tmp_path: Path) -> None:
+    with held(tmp_path / "lock", fcntl.LOCK_SH), lock.locked(str(tmp_path / "lock"), timeout=0, shared=True):
+        pass
+
+
+def test_a_reader_waits_for_a_writer(tmp_path: Path) -> None:
+    with held(tmp_path / "lock"), pytest.raises(LockTimeout), lock.locked(str(tmp_path / "lock"), timeout=0, shared=True):
+        pass
+
+
+def test_a_writer_waits_for_a_reader(tmp_path: Path) -> None:
+    with held(tmp_path / "lock", fcntl.LOCK_SH), pytest.raises(LockTimeout), lock.locked(str(tmp_path / "lock"), timeout=0):
+        pass
+
+
+def test_a_reader_makes_no_file(tmp_path: Path) -> None:
+    with lock.locked(str(tmp_path / "run/lock"), timeout=0, shared=True):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_is_never_a_symlink(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError), lock.locked(str(tmp_path / "lock"), timeout=0):
+        pass
+    assert not (tmp_path / "victim").exists()
