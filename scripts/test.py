@@ -107,6 +107,10 @@ def sanity() -> None:
         raise Failed("ansible-test failed, or did not run everything")
 
 
+def demo() -> None:
+    run(ROOT / "scripts" / "demo")
+
+
 def lint() -> None:
     run("ansible-lint", "--offline")
 
@@ -142,6 +146,7 @@ PARTS: dict[str, tuple[str, Callable[[], None]]] = {
     "integration": ("real ansible runs on throw-away hosts", integration),
     "pyroute2-0.7.2": ("the same with Debian 12's pyroute2", pyroute2_072),
     "sanity": (f"ansible-test sanity on Python {PYTHON}", sanity),
+    "demo": ("the tour, as make demo takes it", demo),
     "lint": ("ansible-lint, profile production", lint),
     "docs": ("the modules' documentation", docs),
     "changelog": ("the changelog's fragments", changelog),

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, Phase, settings
 from model import World
 from runs import made
 
-_QUICK = settings(deadline=None, derandomize=True, max_examples=150, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))
+_QUICK = settings(
+    deadline=None, derandomize=True, max_examples=150, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck)
+)
 settings.register_profile("quick", _QUICK)
 settings.register_profile("shrink", _QUICK, phases=tuple(Phase), report_multiple_bugs=False)
 settings.register_profile("deep", _QUICK, max_examples=2500, derandomize=False, print_blob=True)

@@ -71,7 +71,13 @@ def test_the_cursor_itself_is_the_last_that_is_tried() -> None:
 
 
 def test_allocation_never_gives_gateway_network_or_broadcast() -> None:
-    assert drain(draft(), network("10.90.0.0/29", gateways=["10.90.0.3"])) == ["10.90.0.1", "10.90.0.2", "10.90.0.4", "10.90.0.5", "10.90.0.6"]
+    assert drain(draft(), network("10.90.0.0/29", gateways=["10.90.0.3"])) == [
+        "10.90.0.1",
+        "10.90.0.2",
+        "10.90.0.4",
+        "10.90.0.5",
+        "10.90.0.6",
+    ]
 
 
 def test_allocation_never_gives_what_is_reserved() -> None:

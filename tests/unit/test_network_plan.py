@@ -107,6 +107,11 @@ def test_undoing_a_removal_leaves_the_gateways_on_the_bridge(pods0: World) -> No
     assert undone.host.links["pods0"] == pods0.host.links["pods0"]
 
 
+def test_undoing_an_mtu_without_ipv6_gives_the_ipv6_gateway_back(pods0: World) -> None:
+    steps = networks(pods0, {"name": "pods0", "subnets": ["10.90.0.0/24"], "mtu": 1000}).operations
+    assert undo(apply(pods0, steps), steps).host.links["pods0"] == pods0.host.links["pods0"]
+
+
 @pytest.mark.parametrize("mtu", (1400, 9000))
 def test_another_mtu_reaches_both_ends_of_every_sandbox(web: World, mtu: int) -> None:
     after = apply(web, networks(web, {"name": "pods0", "mtu": mtu}))
@@ -163,7 +168,9 @@ def test_look_alike_networks_are_told_apart(pods0: World) -> None:
     assert set(after.networks()) == {"pods0"} and "pods0" in after.host.links
 
 
-@pytest.mark.parametrize("change", ({"mtu": 1400}, {"inter_pod": False}, {"gateways": ["10.90.0.9"]}, {"internal": True}, {"dns": ["192.0.2.1"]}))
+@pytest.mark.parametrize(
+    "change", ({"mtu": 1400}, {"inter_pod": False}, {"gateways": ["10.90.0.9"]}, {"internal": True}, {"dns": ["192.0.2.1"]})
+)
 def test_a_change_is_reported_with_what_differs(web: World, change: dict[str, Any]) -> None:
     diff = networks(web, {"name": "pods0", **change}).changes_of("network")["pods0"].as_diff()
     assert set(diff["after"]) >= set(change)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -13,8 +14,8 @@ from typing import Any
 import scenarios
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Plan
-from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import Operation, Phase, ReleaseLease
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link
+from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import Operation, Phase, ReleaseLease
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from model import World, apply, undo
@@ -188,11 +189,12 @@ def _view(view: Any) -> Any:
 
 
 def _links(links: Mapping[str, Link]) -> dict[str, Link]:
-    """The order of IPv4 addresses matters, that of IPv6 addresses does not."""
-    return {
-        name: replace(link, index=0, addresses=tuple(sorted(link.addresses, key=lambda item: item if ":" in item else "")))
-        for name, link in links.items()
-    }
+    """The order of IPv4 addresses matters within a subnet only, that of IPv6 addresses not at all."""
+    return {name: replace(link, index=0, addresses=tuple(sorted(link.addresses, key=_rank))) for name, link in links.items()}
+
+
+def _rank(address: str) -> str:
+    return address if ":" in address else str(ipaddress.ip_interface(address).network)
 
 
 def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:

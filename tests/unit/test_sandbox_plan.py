@@ -10,7 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.podnet.linux.plugins.module_utils._errors import AddressInUse, AtCapacity, InUse, InvalidArgument, NotFound, NotOurs
+from ansible_collections.podnet.linux.plugins.module_utils._errors import (
+    AddressInUse,
+    AtCapacity,
+    InUse,
+    InvalidArgument,
+    NotFound,
+    NotOurs,
+)
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import BRIDGE_PORTS, Link, Route
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import (
     CreateVeth,
@@ -21,8 +28,9 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.operations impo
     SetLink,
 )
 from kernel import NetNamespace
-from model import FOREIGN_NETNS, POD_SYSCTLS, Process, World, apply, undo
+from model import World, apply, undo
 from runs import Options, made, networks, sandbox_named, sandboxes
+from state import FOREIGN_NETNS, POD_SYSCTLS, Process
 
 WEB = {"name": "web"}
 
@@ -63,7 +71,7 @@ def test_an_internal_network_carries_no_default_route(pods0: World) -> None:
 
 def test_without_a_network_the_default_one_is_made(world: World) -> None:
     after = made(world, sandbox=WEB)
-    assert [str(subnet) for subnet in after.networks()["podnet0"].subnets][0] == "10.89.0.0/24"
+    assert str(after.networks()["podnet0"].subnets[0]) == "10.89.0.0/24"
 
 
 def test_no_networks_at_all_can_be_said(world: World) -> None:
@@ -160,7 +168,7 @@ def test_a_given_namespace_keeps_an_interface_of_the_name(theirs: World) -> None
 
 
 def test_a_given_namespace_that_is_gone_is_an_error(pods0: World) -> None:
-    with pytest.raises(InvalidArgument, match="netns: .*does not exist"):
+    with pytest.raises(InvalidArgument, match=r"netns: .*does not exist"):
         sandboxes(pods0, {"name": "web", "network": "pods0", "netns": FOREIGN_NETNS})
 
 
@@ -171,12 +179,14 @@ def test_undoing_gives_a_given_namespace_its_settings_back(theirs: World) -> Non
 
 
 def test_a_sysctl_that_a_given_namespace_does_not_have_is_refused(theirs: World) -> None:
-    with pytest.raises(InvalidArgument, match="'net.core.nothing' does not exist"):
+    with pytest.raises(InvalidArgument, match=r"'net\.core\.nothing' does not exist"):
         sandboxes(theirs, {"name": "web", "network": "pods0", "netns": FOREIGN_NETNS, "sysctls": {"net.core.nothing": 7}})
 
 
 def test_a_given_namespace_with_settings_is_pinned_again(theirs: World) -> None:
-    world = made(theirs, sandbox={"name": "web", "network": "pods0", "netns": FOREIGN_NETNS, "pause": False, "sysctls": {"net.core.somaxconn": 7}})
+    world = made(
+        theirs, sandbox={"name": "web", "network": "pods0", "netns": FOREIGN_NETNS, "pause": False, "sysctls": {"net.core.somaxconn": 7}}
+    )
     del world.pins[sandbox_named(world, "web").id, "net"]
     assert [type(operation) for operation in sandboxes(world, WEB).operations] == [PinNamespace]
 
@@ -187,7 +197,7 @@ def test_a_sysctl_may_join_later(web: World) -> None:
 
 
 def test_a_sysctl_that_does_not_exist_is_refused_by_name(web: World) -> None:
-    with pytest.raises(InvalidArgument, match="sysctls: 'net.core.nothing' does not exist in sandbox web"):
+    with pytest.raises(InvalidArgument, match=r"sysctls: 'net\.core\.nothing' does not exist in sandbox web"):
         sandboxes(web, {"name": "web", "sysctls": {"net.core.nothing": 7}})
 
 
@@ -321,7 +331,11 @@ def test_foreign_addresses_go_and_our_own_stay(web: World) -> None:
 
 
 def test_an_interface_is_built_before_it_comes_up(pods0: World) -> None:
-    steps = [operation for operation in sandboxes(pods0, {"name": "web", "network": "pods0"}).operations if isinstance(operation, SetLink | CreateVeth)]
+    steps = [
+        operation
+        for operation in sandboxes(pods0, {"name": "web", "network": "pods0"}).operations
+        if isinstance(operation, (SetLink, CreateVeth))
+    ]
     ups = [number for number, item in enumerate(steps) if isinstance(item, SetLink) and item.name != "lo" and ("up", True) in item.settings]
     assert ups == [len(steps) - 2, len(steps) - 1]
 
@@ -334,13 +348,21 @@ def test_a_second_network_leaves_the_first_interface_alone(web: World) -> None:
 
 
 def test_a_network_that_goes_gives_its_lease_back(web: World) -> None:
-    world = made(web, network={"name": "back", "subnets": ["10.91.0.0/24"]}, sandbox={"name": "web", "networks": [{"name": "pods0"}, {"name": "back"}]})
+    world = made(
+        web,
+        network={"name": "back", "subnets": ["10.91.0.0/24"]},
+        sandbox={"name": "web", "networks": [{"name": "pods0"}, {"name": "back"}]},
+    )
     after = apply(world, sandboxes(world, {"name": "web", "networks": [{"name": "pods0"}]}))
     assert not after.leases["back"] and set(inside(after).links) == {"lo", "eth0"}
 
 
 def test_a_network_without_sandboxes_goes_without_force(web: World) -> None:
-    world = made(web, network={"name": "back", "subnets": ["10.91.0.0/24"]}, sandbox={"name": "web", "networks": [{"name": "pods0"}, {"name": "back"}]})
+    world = made(
+        web,
+        network={"name": "back", "subnets": ["10.91.0.0/24"]},
+        sandbox={"name": "web", "networks": [{"name": "pods0"}, {"name": "back"}]},
+    )
     after = apply(world, sandboxes(world, {"name": "web", "networks": [{"name": "pods0"}]}))
     assert networks(after, {"name": "back", "state": "absent"}).steps
 
@@ -356,7 +378,9 @@ def test_the_result_tells_how_to_join(web: World) -> None:
 
 
 def test_check_mode_masks_what_only_the_run_will_know(pods0: World) -> None:
-    change = sandboxes(pods0, {"name": "web", "networks": [{"name": "pods0", "addresses": ["10.90.0.9"]}]}, check=True).changes_of("sandbox")["web"]
+    change = sandboxes(pods0, {"name": "web", "networks": [{"name": "pods0", "addresses": ["10.90.0.9"]}]}, check=True).changes_of(
+        "sandbox"
+    )["web"]
     unknown = "(known after apply)"
     assert change.after["addresses"] == ["10.90.0.9", unknown] and change.after["id"] == unknown
 

@@ -149,7 +149,9 @@ def test_what_does_not_fit_together_is_refused(options: dict[str, Any], error: s
         sandbox(**options)
 
 
-@pytest.mark.parametrize("options", ({"dns": ["10.0.0.1"]}, {"hosts": ["a:10.0.0.1"]}, {"rootfs": ["/srv"]}, {"sysctls": {"net.core.somaxconn": 1}}))
+@pytest.mark.parametrize(
+    "options", ({"dns": ["10.0.0.1"]}, {"hosts": ["a:10.0.0.1"]}, {"rootfs": ["/srv"]}, {"sysctls": {"net.core.somaxconn": 1}})
+)
 def test_without_a_net_namespace_nothing_of_the_network_can_be_set(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         sandbox(attachments=(), namespaces=["ipc", "uts"], **options)

@@ -29,7 +29,13 @@ A, B = ip_address("10.90.0.2"), ip_address("fd00:90::2")
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory in place of /run/podnet and /var/lib/podnet."""
-    for name, below in {"RUN": "run", "LIB": "lib", "VOLATILE": "run/desired", "LEASES": "lib/leases", "SANDBOXES": "run/sandboxes"}.items():
+    for name, below in {
+        "RUN": "run",
+        "LIB": "lib",
+        "VOLATILE": "run/desired",
+        "LEASES": "lib/leases",
+        "SANDBOXES": "run/sandboxes",
+    }.items():
         monkeypatch.setattr(paths, name, str(tmp_path / below))
     return tmp_path
 
@@ -205,7 +211,9 @@ def test_a_schema_that_is_none_is_refused(store: Path, network: Network, schema:
         records.load_networks()
 
 
-@pytest.mark.parametrize("change", ({"subnets": None}, {"subnets": ["x"]}, {"id": None}, {"mtu": "many"}, {"removing": None, "id": 3}, {"ranges": [3]}))
+@pytest.mark.parametrize(
+    "change", ({"subnets": None}, {"subnets": ["x"]}, {"id": None}, {"mtu": "many"}, {"removing": None, "id": 3}, {"ranges": [3]})
+)
 def test_a_record_that_is_not_whole_is_named(store: Path, network: Network, change: dict[str, Any]) -> None:
     write_record({**network.as_record(), **change}, store / "lib/networks/pods0.json")
     with pytest.raises(StateCorrupt, match=r"pods0\.json does not hold a whole record|pods0\.json holds"):
