@@ -25,6 +25,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.operations impo
     Operation,
     Phase,
     PinNamespace,
+    RemoveAddress,
     SetLink,
 )
 from kernel import NetNamespace
@@ -328,6 +329,39 @@ def test_foreign_addresses_go_and_our_own_stay(web: World) -> None:
         net.add_address("eth0", address)
     after = apply(web, sandboxes(web, WEB))
     assert inside(after).links["eth0"].addresses == ("fd00:90::2/64", "10.90.0.2/24")
+
+
+def test_undoing_gives_addresses_back_in_their_order(web: World) -> None:
+    net = inside(web)
+    net.remove_address("eth0", "10.90.0.2/24")
+    for address in ("10.90.0.99/24", "10.90.0.2/24", "10.90.0.98/24"):
+        net.add_address("eth0", address)
+    steps = reversible(web, WEB)
+    assert inside(undo(apply(web, steps), steps)).links["eth0"].addresses == net.links["eth0"].addresses
+
+
+def test_a_foreign_second_address_goes_alone(web: World) -> None:
+    inside(web).add_address("eth0", "10.90.0.99/24")
+    removed = [operation.address for operation in sandboxes(web, WEB).operations if isinstance(operation, RemoveAddress)]
+    assert removed == ["10.90.0.99/24"]
+
+
+def test_another_address_keeps_the_default_route(web: World) -> None:
+    after = apply(web, sandboxes(web, {"name": "web", "addresses": ["10.90.0.9"]}))
+    assert Route("0.0.0.0/0", "10.90.0.1", "eth0") in inside(after).routes
+
+
+def test_a_foreign_default_route_is_replaced(web: World) -> None:
+    net = inside(web)
+    net.remove_route("0.0.0.0/0", "10.90.0.1", "eth0")
+    net.add_route("0.0.0.0/0", "10.90.0.66", "eth0")
+    after = apply(web, sandboxes(web, WEB))
+    assert [route.gateway for route in inside(after).routes if route.destination == "0.0.0.0/0"] == ["10.90.0.1"]
+
+
+def test_an_altered_host_name_is_set_right(web: World) -> None:
+    web.uts[web.pins[sandbox_named(web, "web").id, "uts"]] = "altered"
+    assert apply(web, sandboxes(web, WEB)).uts == {web.pins[sandbox_named(web, "web").id, "uts"]: "web"}
 
 
 def test_an_interface_is_built_before_it_comes_up(pods0: World) -> None:

@@ -33,12 +33,12 @@ class Machine:
         for socket in self._inside.values():
             socket.close()
 
-    def links_of(self, where: str | None) -> Netlink:
-        """The socket of the host (None), or of the pinned net namespace of a sandbox."""
+    def links_of(self, where: str | None, path: str | None = None) -> Netlink:
+        """The socket of the host (None), or of a sandbox's net namespace, at its pin unless another path is given."""
         if where is None:
             return self.host
         if where not in self._inside:
-            with namespaces.entered({"net": net_pin(where)}):
+            with namespaces.entered({"net": path or net_pin(where)}):
                 self._inside[where] = Netlink()
             if len(self._inside) > _OPEN_AT_MOST:
                 self._inside.popitem(last=False)[1].close()

@@ -86,6 +86,7 @@ def _view(machine: Machine, sandbox: Sandbox) -> SandboxView:
     alive = pause is not None and pause.alive
     pins = {kind: _pin(machine, sandbox, kind, recorded.get(kind), pause.pid if pause and alive else 0) for kind in sandbox.pins}
     reachable = {kind: pin(sandbox.id, kind) for kind, at in pins.items() if at.state == "good"}
+    reachable.update({kind: f"/proc/{at.holder}/ns/{kind}" for kind, at in pins.items() if at.holder})
 
     def sysctl(name: str) -> str | None:
         home = _home(name)
@@ -101,7 +102,7 @@ def _view(machine: Machine, sandbox: Sandbox) -> SandboxView:
         if "uts" in reachable:
             hostname = os.uname().nodename
     if "net" in reachable:
-        inside = machine.links_of(sandbox.id)
+        inside = machine.links_of(sandbox.id, reachable["net"])
         links, routes = inside.links(), inside.default_routes()
     return SandboxView(
         pins=pins,
@@ -172,6 +173,11 @@ def _target(text: str) -> NetnsTarget:
         return NetnsTarget("no_namespace")
     if here == namespaces.host_identity("net"):
         return NetnsTarget("host")
+
+    def sysctl(name: str) -> str | None:
+        with namespaces.entered({"net": path}):
+            return namespaces.read_sysctl(name)
+
     try:
         with namespaces.entered({"net": path}):
             inside = Netlink()
@@ -179,7 +185,7 @@ def _target(text: str) -> NetnsTarget:
         # A namespace of another kind.
         return NetnsTarget("no_namespace")
     try:
-        return NetnsTarget("good", SandboxView(links=inside.links(), routes=inside.default_routes()))
+        return NetnsTarget("good", SandboxView(links=inside.links(), routes=inside.default_routes(), sysctls=Lazy(sysctl)))
     finally:
         inside.close()
 

@@ -12,6 +12,7 @@ from .._spec.fields import IPAddress
 from .._spec.network import Network, derived_mac
 from .._spec.sandbox import Attachment, AttachmentRequest, Sandbox, SandboxRequest
 from . import leases
+from .addresses import address_steps
 from .draft import Draft
 from .observed import BRIDGE_PORTS, Link, Route, SandboxView
 from .operations import (
@@ -25,6 +26,7 @@ from .operations import (
     RemoveAddress,
     RemoveRoute,
     SetLink,
+    set_link,
 )
 
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
@@ -208,15 +210,25 @@ def _build(wanted: Sandbox, item: Attachment, network: Network, inner: Link | No
         out.append(CreateVeth(where, item.interface, item.mac, network.mtu, peer_name, host_mac))
         inner = Link(item.interface, kind="veth", mac=item.mac, mtu=network.mtu)
         peer = Link(peer_name, kind="veth", mac=host_mac, mtu=network.mtu)
-    settings = {"alias": wanted.alias, "mtu": network.mtu, "master": network.name, "isolated": not network.inter_pod}
-    out += _set(None, peer, settings)
-    out += _set(where, inner, {"mtu": network.mtu, "mac": item.mac})
-    prefixed = _prefixed(item, network)
-    out += [RemoveAddress(where, item.interface, address) for address in inner.addresses if address not in prefixed]
-    out += [AddAddress(where, item.interface, address) for address in prefixed if address not in inner.addresses]
-    out += _set(where, inner, {"up": True})
-    out += _set(None, peer, {"up": True})
+    out += set_link(None, peer, {"alias": wanted.alias, "mtu": network.mtu})
+    out += _join(peer, network)
+    mtu = {"mtu": network.mtu}
+    out += set_link(where, inner, {"mac": item.mac, **(mtu if network.mtu > inner.mtu else {})})
+    out += address_steps(where, item.interface, inner.addresses, _prefixed(item, network))
+    out += set_link(where, inner, mtu if network.mtu < inner.mtu else {})
+    out += set_link(where, inner, {"up": True})
+    out += set_link(None, peer, {"up": True})
     return out
+
+
+def _join(peer: Link, network: Network) -> list[Operation]:
+    """Make it a port of the bridge. A port that joins is not isolated, and what is no port cannot be."""
+    isolated = not network.inter_pod
+    if peer.master == network.name:
+        return set_link(None, peer, {"isolated": isolated})
+    settings = {"master": network.name, **({"isolated": True} if isolated else {})}
+    previous = {"master": peer.master, **({"isolated": True} if peer.master and peer.isolated else {})}
+    return [SetLink(None, peer.name, tuple(settings.items()), tuple(previous.items()))]
 
 
 def _build_as_it_was(wanted: Sandbox, item: Attachment, inner: Link | None, peer: Link, routes: tuple[Route, ...]) -> tuple[Operation, ...]:
@@ -225,10 +237,10 @@ def _build_as_it_was(wanted: Sandbox, item: Attachment, inner: Link | None, peer
         return ()
     out: list[Operation] = [CreateVeth(wanted.id, inner.name, inner.mac, inner.mtu, peer.name, peer.mac)]
     blank = Link(peer.name, mtu=inner.mtu)
-    out += _set(None, blank, {"alias": peer.alias, "mtu": peer.mtu, "master": peer.master, "isolated": peer.isolated})
+    out += set_link(None, blank, {"alias": peer.alias, "mtu": peer.mtu, "master": peer.master, "isolated": peer.isolated})
     out += [AddAddress(wanted.id, inner.name, address) for address in inner.addresses]
-    out += _set(wanted.id, Link(inner.name), {"up": inner.up})
-    out += _set(None, blank, {"up": peer.up})
+    out += set_link(wanted.id, Link(inner.name), {"up": inner.up})
+    out += set_link(None, blank, {"up": peer.up})
     out += [
         AddRoute(wanted.id, route.destination, route.gateway, route.link) for route in routes if route.link == inner.name and route.gateway
     ]
@@ -267,13 +279,6 @@ def _plan_routes(draft: Draft, wanted: Sandbox, view: SandboxView, links: dict[s
     # A route goes before the address it hangs on, so that undoing puts the address back first.
     draft.steps[start:start] = [(Phase.BUILD, operation) for operation in early]
     draft.add(Phase.BUILD, *late)
-
-
-def _set(where: str | None, link: Link, settings: dict[str, object]) -> list[Operation]:
-    changed = [(key, value) for key, value in settings.items() if getattr(link, key) != value]
-    if not changed:
-        return []
-    return [SetLink(where, link.name, tuple(changed), tuple((key, getattr(link, key)) for key, _value in changed))]
 
 
 def _prefixed(item: Attachment, network: Network) -> tuple[str, ...]:

@@ -96,6 +96,7 @@ class Draft:
     steps: list[tuple[Phase, Operation]] = field(default_factory=list)
     changes: list[Change | TextChange] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    _claims: dict[str, dict[IPAddress, str]] | None = None
     _veths: dict[str, list[Link]] | None = None
 
     @classmethod
@@ -126,6 +127,19 @@ class Draft:
                 if match:
                     self._veths.setdefault(match[2], []).append(link)
         return [link for link in self._veths.get(sandbox_id[:8], ()) if link.name not in self.gone]
+
+    def claims(self, network: str) -> dict[IPAddress, str]:
+        """Addresses that records give to sandboxes that stay: theirs, even where the lease got lost."""
+        if self._claims is None:
+            self._claims = {}
+            for sandbox in self.observed.sandboxes.values():
+                for item in sandbox.attachments:
+                    self._claims.setdefault(item.network, {}).update(dict.fromkeys(item.addresses, sandbox.id))
+        return {address: owner for address, owner in self._claims.get(network, {}).items() if owner not in self.leaving}
+
+    def holder(self, network: str, address: IPAddress) -> str | None:
+        """Who has the address, by lease or by record."""
+        return self.leases.get(network, {}).get(address) or self.claims(network).get(address)
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -40,12 +40,8 @@ def plan_forwarding(draft: Draft) -> None:
     dropin = _merged(draft.observed.sysctl_dropin, kept)
     if dropin != draft.observed.sysctl_dropin:
         draft.add(Phase.HOST, WriteFile(DROPIN, dropin, draft.observed.sysctl_dropin))
-    if V6 in wanted:
-        for interface in draft.observed.ipv6_interfaces:
-            # The kernel's all.forwarding overwrites each interface's own value, also when it is taken back.
-            own = f"{V6_CONF}/{interface}/forwarding"
-            if _value(draft, own) == "1":
-                draft.add(Phase.HOST, SetSysctl(None, own, "1", "1"))
+    for name in _overwritten(draft, wanted):
+        draft.add(Phase.HOST, SetSysctl(None, name, _value(draft, name) or "0", _value(draft, name) or "0"))
     for name, value in wanted.items():
         draft.add(Phase.HOST, SetSysctl(None, name, value, before[name]))
     draft.changes.append(
@@ -53,6 +49,18 @@ def plan_forwarding(draft: Draft) -> None:
             "host", "forwarding", {n.replace("/", "."): v for n, v in before.items()}, {n.replace("/", "."): v for n, v in wanted.items()}
         )
     )
+
+
+def _overwritten(draft: Draft, wanted: dict[str, str]) -> list[str]:
+    """Settings that the kernel overwrites along with a global one, in both directions: undoing has to put them back."""
+    found = []
+    interfaces = (*draft.observed.links, "default")
+    if V4 in wanted:
+        found += [f"net/ipv4/conf/{item}/forwarding" for item in interfaces if _value(draft, f"net/ipv4/conf/{item}/forwarding") == "1"]
+        found += [name for name in ("net/ipv4/conf/all/accept_redirects",) if _value(draft, name) == "0"]
+    if V6 in wanted:
+        found += [f"{V6_CONF}/{item}/forwarding" for item in interfaces if _value(draft, f"{V6_CONF}/{item}/forwarding") == "1"]
+    return found
 
 
 def _ipv6(draft: Draft) -> tuple[dict[str, str], dict[str, str]]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._errors import AddressInUse, InvalidArgument, NoAddressAvailable
@@ -36,9 +36,10 @@ def usage(network: Network, held: Mapping[IPAddress, str]) -> dict[str, dict[str
     """Total, used and free per subnet."""
     out = {}
     for subnet in network.subnets:
-        total = sum(end - start + 1 for start, end in spans(network, subnet))
-        used = sum(1 for address in held if address.version == subnet.version and address in subnet)
-        out[str(subnet)] = {"total": total, "used": used, "free": max(0, total - used)}
+        intervals = spans(network, subnet)
+        total = sum(end - start + 1 for start, end in intervals)
+        used = _used(intervals, (int(address) for address in held if address.version == subnet.version))
+        out[str(subnet)] = {"total": total, "used": used, "free": total - used}
     return out
 
 
@@ -53,20 +54,24 @@ def request(draft: Draft, network: Network, address: IPAddress, owner: str) -> N
         raise InvalidArgument.of("addresses", str(address), f"is the network or broadcast address of {subnet}")
     if not any(start <= int(address) <= end for start, end in spans(network, subnet)):
         raise InvalidArgument.of("addresses", str(address), f"is outside the ranges of network {network.name}, or reserved there")
-    holder = draft.leases.get(network.name, {}).get(address)
-    if holder == owner:
+    holder = draft.holder(network.name, address)
+    if holder == owner and draft.leases.get(network.name, {}).get(address) == owner:
         return
-    if holder is not None and holder not in draft.leaving:
-        raise AddressInUse(f"addresses: {address} of network {network.name} is held by {describe_owner(draft, holder)}; choose another")
+    if holder not in (None, owner) and holder not in draft.leaving:
+        raise AddressInUse(
+            f"addresses: {address} of network {network.name} is held by {describe_owner(draft, str(holder))}; choose another"
+        )
     if address in draft.observed.host_addresses:
         raise AddressInUse(f"addresses: {address} is carried by an interface of the host; choose another")
-    take(draft, network.name, address, owner, holder)
+    before = draft.observed.leases.get(network.name, {}).get(address)
+    take(draft, network.name, address, owner, before if before != owner else None)
 
 
 def allocate(draft: Draft, network: Network, subnet: IPNetwork, owner: str) -> IPAddress:
     """The next free address after the last one leased, wrapping. Raises NoAddressAvailable naming pool, used and total."""
     held = draft.leases.get(network.name, {})
     taken = {int(a) for a in held if a.version == subnet.version and a in subnet}
+    taken.update(int(a) for a in draft.claims(network.name) if a.version == subnet.version and a in subnet)
     taken.update(int(a) for a in draft.observed.host_addresses if a.version == subnet.version and a in subnet)
     intervals = spans(network, subnet)
     cursor = draft.cursors.get((network.name, subnet.version))
@@ -76,8 +81,9 @@ def allocate(draft: Draft, network: Network, subnet: IPNetwork, owner: str) -> I
         number = _first_free(intervals, taken, 0)
     if number is None:
         total = sum(end - start + 1 for start, end in intervals)
+        used = _used(intervals, taken)
         raise NoAddressAvailable(
-            f"network {network.name}: no address is free in {subnet} ({len(taken)} used of {total}); remove sandboxes or widen the ranges"
+            f"network {network.name}: no address is free in {subnet} ({used} used of {total}); remove sandboxes or widen the ranges"
         )
     address: IPAddress = ipaddress.IPv4Address(number) if subnet.version == 4 else ipaddress.IPv6Address(number)
     take(draft, network.name, address, owner, None)
@@ -106,6 +112,11 @@ def take(draft: Draft, network: str, address: IPAddress, owner: str, previous: s
     """Write the lease down in the plan; the caller knows that it may be had."""
     draft.leases.setdefault(network, {})[address] = owner
     draft.add(Phase.LEASE, TakeLease(network, address, owner, previous))
+
+
+def _used(intervals: list[Interval], numbers: Iterable[int]) -> int:
+    """How many of the numbers lie where leases come from."""
+    return sum(1 for number in numbers if any(start <= number <= end for start, end in intervals))
 
 
 def _first_free(intervals: list[Interval], taken: set[int], start: int) -> int | None:

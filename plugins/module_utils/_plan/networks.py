@@ -11,20 +11,20 @@ from typing import Any
 from .._errors import AddressInUse, InUse, InvalidArgument, KernelUnsupported, NotOurs, NotPermitted
 from .._spec import fields
 from .._spec.network import Network, NetworkRequest
+from .addresses import address_steps
 from .draft import UNKNOWN, Change, Draft
 from .leases import describe_owner, usage
 from .observed import Link
 from .operations import (
-    AddAddress,
     CreateBridge,
     DeleteLink,
     DeleteRecord,
     ForgetPool,
     Phase,
-    RemoveAddress,
     SetLink,
     SetSysctl,
     WriteRecord,
+    set_link,
 )
 from .problems import problem
 
@@ -126,18 +126,12 @@ def _converge_bridge(draft: Draft, wanted: Network, link: Link | None) -> None:
     if link is None:
         draft.add(Phase.BUILD, CreateBridge(wanted.name, wanted.mac, wanted.mtu))
         link = Link(wanted.name, kind="bridge", mac=wanted.mac, mtu=wanted.mtu)
-    settings = {"alias": wanted.alias, "mac": wanted.mac, "mtu": wanted.mtu}
-    changed = [(key, value) for key, value in settings.items() if getattr(link, key) != value]
-    if changed:
-        draft.add(Phase.BUILD, SetLink(None, wanted.name, tuple(changed), tuple((key, getattr(link, key)) for key, _v in changed)))
+    settings = {"alias": wanted.alias, "mac": wanted.mac, **({"mtu": wanted.mtu} if wanted.mtu > link.mtu else {})}
+    draft.add(Phase.BUILD, *set_link(None, link, settings))
     _bridge_sysctls(draft, wanted, link)
-    addresses = wanted.bridge_addresses()
-    for address in link.addresses:
-        if address not in addresses:
-            draft.add(Phase.BUILD, RemoveAddress(None, wanted.name, address))
-    for address in addresses:
-        if address not in link.addresses:
-            draft.add(Phase.BUILD, AddAddress(None, wanted.name, address))
+    draft.add(Phase.BUILD, *address_steps(None, wanted.name, link.addresses, wanted.bridge_addresses()))
+    # Last when it shrinks: below IPv6's least MTU the link loses its IPv6 addresses, and could not be given them back.
+    draft.add(Phase.BUILD, *set_link(None, link, {"mtu": wanted.mtu} if wanted.mtu < link.mtu else {}))
     if not link.up:
         draft.add(Phase.BUILD, SetLink(None, wanted.name, (("up", True),), (("up", False),)))
 

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from .._spec.fields import IPAddress
+from .observed import Link
 
 
 class Phase(IntEnum):
@@ -161,6 +162,14 @@ class SetLink(Operation):
 
     def inverse(self) -> tuple[Operation, ...]:
         return (SetLink(self.where, self.name, self.previous, self.settings),)
+
+
+def set_link(where: str | None, link: Link, settings: Mapping[str, Any]) -> list[Operation]:
+    """The one SetLink that brings these settings about, or nothing where they are so already."""
+    changed = [(key, value) for key, value in settings.items() if getattr(link, key) != value]
+    if not changed:
+        return []
+    return [SetLink(where, link.name, tuple(changed), tuple((key, getattr(link, key)) for key, _value in changed))]
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,15 @@ def plan_networks(draft: Draft, requests: Sequence[NetworkRequest], *, exclusive
     for request in requests:
         if request.state == "absent":
             _remove_network(draft, request.name, force=request.force)
+    followers: dict[str, Sandbox] = {}
     for request in requests:
         if request.state == "present":
             recorded = draft.networks.get(request.name)
             wanted = present_network(draft, request)
-            if needs_settling(recorded, wanted):
-                for sandbox in _users(draft, wanted.name):
-                    converge_sandbox(draft, sandbox)
+            whole = needs_settling(recorded, wanted)
+            followers.update({item.id: item for item in _users(draft, wanted.name) if whole or _is_off(draft, item, wanted.name)})
+    for sandbox in followers.values():
+        converge_sandbox(draft, sandbox)
     _plan_host(draft)
 
 
@@ -56,9 +58,14 @@ def plan_sandboxes(draft: Draft, requests: Sequence[SandboxRequest], *, exclusiv
     present = [(request, sandbox) for request, sandbox in known if request.state != "absent"]
     if any(_wants_default(request, sandbox) for request, sandbox in present):
         _ensure_default_network(draft)
+    named = {sandbox.id for _request, sandbox in present if sandbox is not None}
+    followers = _restore_bridges(draft, present)
     for request, sandbox in present:
         live = None if sandbox is not None and sandbox.removing else sandbox
         present_sandbox(draft, request, live, default_network=DEFAULT_NETWORK)
+    for follower in followers:
+        if follower.id not in named:
+            converge_sandbox(draft, follower)
     _plan_host(draft)
 
 
@@ -80,7 +87,7 @@ def _plan_host(draft: Draft) -> None:
 
 
 def _remove_network(draft: Draft, name: str, *, force: bool) -> None:
-    users = _users(draft, name)
+    users = [item for item in draft.sandboxes.values() if any(at.network == name for at in item.attachments)]
     if users and not force:
         names = ", ".join(sorted(sandbox.name for sandbox in users))
         raise InUse(f"network {name} is used by sandbox {names}; remove those first, or say force: true to remove them too")
@@ -90,7 +97,29 @@ def _remove_network(draft: Draft, name: str, *, force: bool) -> None:
 
 
 def _users(draft: Draft, network: str) -> list[Sandbox]:
-    return [item for item in draft.sandboxes.values() if any(at.network == network for at in item.attachments)]
+    """The sandboxes on the network that stay."""
+    return [item for item in draft.sandboxes.values() if any(at.network == network for at in item.attachments) and not item.removing]
+
+
+def _restore_bridges(draft: Draft, present: Sequence[tuple[SandboxRequest, Sandbox | None]]) -> list[Sandbox]:
+    """Make bridges anew that the sandboxes need and somebody deleted; returns the sandboxes on them."""
+    names = {item.network for _request, sandbox in present if sandbox is not None for item in sandbox.attachments}
+    names |= {item.network for request, _sandbox in present for item in request.networks or ()}
+    found: list[Sandbox] = []
+    for name in sorted(names):
+        if name in draft.observed.networks and name in draft.networks and name not in draft.observed.links:
+            present_network(draft, NetworkRequest(name))
+            found += _users(draft, name)
+    return found
+
+
+def _is_off(draft: Draft, sandbox: Sandbox, network: str) -> bool:
+    """Whether an interface of the sandbox is no port of the network's bridge."""
+    for item in sandbox.attachments:
+        peer = draft.link(sandbox.veth_host(item.position))
+        if item.network == network and (peer is None or peer.master != network or network not in draft.observed.links):
+            return True
+    return False
 
 
 def _wants_default(request: SandboxRequest, sandbox: Sandbox | None) -> bool:

@@ -73,7 +73,7 @@ def present_sandbox(draft: Draft, request: SandboxRequest, recorded: Sandbox | N
     view = draft.observed.views[recorded.id] if recorded else SandboxView()
     if recorded is not None and recreate:
         return _recreate(draft, request, recorded, wanted, view)
-    _converge(draft, wanted, recorded, _furnished(draft, wanted, recorded, view))
+    _converge(draft, wanted, recorded, _furnished(draft, wanted, view))
     _report(draft, request, wanted, recorded, view, start)
     return wanted
 
@@ -160,18 +160,26 @@ def _recreate(draft: Draft, request: SandboxRequest, recorded: Sandbox, wanted: 
     _destroy(draft, recorded, view, occupants)
     start = len(draft.steps)
     blank = SandboxView(files=view.files, rootfs=view.rootfs, state=view.state, runtime=view.runtime)
-    _converge(draft, wanted, recorded, _furnished(draft, wanted, None, blank))
+    fresh = _furnished(draft, wanted, blank)
+    # Our own interfaces in a given namespace will be gone by then.
+    gone = {item.interface for item in recorded.attachments if recorded.netns is not None and wanted.netns == recorded.netns}
+    left = {name: link for name, link in fresh.links.items() if name not in gone}
+    routes = tuple(route for route in fresh.routes if route.link not in gone)
+    _converge(draft, wanted, recorded, replace(fresh, links=left, routes=routes))
     # What is built anew can only be built when the old is gone; the record goes ahead of both.
     draft.steps[start:] = [(Phase.DESTROY if phase is Phase.BUILD else phase, op) for phase, op in draft.steps[start:]]
     draft.changes.append(Change(KIND, wanted.name, sandbox_result(draft, recorded, view, ()), _planned(draft, wanted)))
     return wanted
 
 
-def _furnished(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView) -> SandboxView:
-    """For a new sandbox in a given namespace: what that namespace already holds."""
-    if wanted.netns is None or recorded is not None:
+def _furnished(draft: Draft, wanted: Sandbox, view: SandboxView) -> SandboxView:
+    """For a given namespace that is not pinned yet, or no more: what it holds."""
+    if wanted.netns is None or view.pins.get("net", Pin()).state == "good":
         return view
     target = draft.observed.targets[wanted.netns]
+    known = draft.observed.sandboxes.get(wanted.id)
+    if target.state == "missing" and known is not None and known.netns == wanted.netns:
+        raise NotFound(f"netns: the namespace {wanted.netns} that sandbox {wanted.name} furnishes is gone; remove the sandbox")
     reasons = {
         "missing": "does not exist; start what owns it first",
         "no_namespace": "is no network namespace (a plain file, or something else)",
@@ -179,7 +187,8 @@ def _furnished(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: Sa
     }
     if target.state in reasons:
         raise InvalidArgument.of("netns", wanted.netns, reasons[target.state])
-    return replace(view, links=target.view.links, routes=target.view.routes)
+    sysctls = {name: target.view.sysctls.get(name) if _home(name) == "net" else view.sysctls.get(name) for name, _v in wanted.sysctls}
+    return replace(view, links=target.view.links, routes=target.view.routes, sysctls=sysctls)
 
 
 def _converge(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView) -> None:
@@ -223,9 +232,6 @@ def _plan_pins(draft: Draft, wanted: Sandbox, view: SandboxView) -> tuple[str, .
             draft.add(Phase.BUILD, RemovePins(wanted.id, (kind,)))
         if kind == "net" and wanted.netns is not None:
             source = f"/proc/{wanted.netns}/ns/net" if wanted.netns.isdigit() else wanted.netns
-            target = draft.observed.targets[wanted.netns]
-            if target.state != "good":
-                raise NotFound(f"netns: the namespace {wanted.netns} that sandbox {wanted.name} furnishes is gone; remove the sandbox")
             draft.add(Phase.BUILD, PinNamespace(wanted.id, kind, source))
         elif pin.holder:
             draft.add(Phase.BUILD, PinNamespace(wanted.id, kind, f"/proc/{pin.holder}/ns/{kind}"))
@@ -238,14 +244,15 @@ def _plan_pins(draft: Draft, wanted: Sandbox, view: SandboxView) -> tuple[str, .
 
 
 def _plan_sysctls(draft: Draft, wanted: Sandbox, view: SandboxView, created: tuple[str, ...]) -> None:
+    """Those of new namespaces are set while they are made."""
     for name, value in wanted.sysctls:
-        if _home(name) in created or (not view.pins and wanted.owns_net):
+        if _home(name) in created:
             continue
         current = view.sysctls.get(name)
-        if current is None and view.pins:
+        if current is None:
             raise InvalidArgument.of("sysctls", name, f"does not exist in sandbox {wanted.name}")
         if current != value:
-            draft.add(Phase.BUILD, SetSysctl(wanted.id, name, value, current or ""))
+            draft.add(Phase.BUILD, SetSysctl(wanted.id, name, value, current))
 
 
 def _plan_files(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView) -> None:
@@ -254,6 +261,9 @@ def _plan_files(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: S
             draft.add(Phase.BUILD, WriteFile(path, content, view.files.get(path)))
     resolv = resolv_conf(wanted, draft.networks, draft.observed.resolvers)
     for root in wanted.rootfs:
+        other = next((s for s in draft.sandboxes.values() if s.id != wanted.id and root in s.rootfs and not s.removing), None)
+        if other is not None:
+            raise InUse(f"rootfs: {root} is furnished by sandbox {other.name}; one root belongs to one sandbox")
         current = view.rootfs.get(root)
         if current != resolv:
             known = recorded is not None and root in recorded.rootfs

@@ -27,6 +27,11 @@ _SYSCTL = re.compile(r"(net\.[A-Za-z0-9_./:@-]+|kernel\.(shm[a-z_]+|msg[a-z_]+|s
 IPV6_LEAST_MTU = 1280
 """Bytes (RFC 8200, section 5)."""
 
+_NO_UNICAST: tuple[IPNetwork, ...] = tuple(
+    ipaddress.ip_network(text)
+    # RFC 6890: this network, loopback, link-local, multicast and beyond; unspecified and loopback, link-local, multicast.
+    for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
+)
 _RESERVED_BRIDGES = frozenset(("all", "default", "lo"))
 
 
@@ -97,6 +102,8 @@ def address(option: str, value: Any) -> IPAddress:
 def network(option: str, value: Any) -> IPNetwork:
     """A CIDR without host bits."""
     text = str(value)
+    if "%" in text:
+        raise InvalidArgument.of(option, value, "carries a zone; give the network alone")
     if "/" not in text:
         raise InvalidArgument.of(option, value, "has no prefix length; write it as a CIDR such as 10.89.0.0/24")
     try:
@@ -115,10 +122,9 @@ def subnet(option: str, value: Any) -> IPNetwork:
     parsed = network(option, value)
     if parsed.prefixlen > parsed.max_prefixlen - 2:
         raise InvalidArgument.of(option, value, f"is too small for a gateway and a pod; use /{parsed.max_prefixlen - 2} or larger")
-    if parsed.is_multicast or parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified:
-        raise InvalidArgument.of(option, value, "is multicast, loopback or link-local; use a unicast network")
-    if parsed.network_address.is_unspecified:
-        raise InvalidArgument.of(option, value, "contains the unspecified address; use a unicast network")
+    for special in _NO_UNICAST:
+        if parsed.version == special.version and parsed.overlaps(special):
+            raise InvalidArgument.of(option, value, f"overlaps {special}, which is not for unicast between hosts; use another network")
     return parsed
 
 
@@ -148,7 +154,7 @@ def mtu(option: str, value: Any, *, ipv6: bool) -> int:
 
 
 def integer(option: str, value: Any) -> int:
-    if isinstance(value, bool) or not re.match(r"-?[0-9]+\Z", str(value)):
+    if isinstance(value, bool) or not re.match(r"-?[0-9]{1,18}\Z", str(value)):
         raise InvalidArgument.of(option, value, "is no whole number")
     return int(value)
 
@@ -156,7 +162,7 @@ def integer(option: str, value: Any) -> int:
 def seconds(option: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -1.0
     if not 0 <= number <= 3600:
         raise InvalidArgument.of(option, value, "is no number of seconds from 0 to 3600")
@@ -176,7 +182,8 @@ def host_entry(option: str, value: Any) -> tuple[str, IPAddress]:
     name, colon, rest = str(value).partition(":")
     if not colon or not _HOST.match(name):
         raise InvalidArgument.of(option, value, "is no name:address")
-    return name, address(option, rest.strip("[]"))
+    bracketed = rest.startswith("[") and rest.endswith("]")
+    return name, address(option, rest[1:-1] if bracketed else rest)
 
 
 def sysctls(option: str, value: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -211,7 +218,7 @@ def absolute_path(option: str, value: Any) -> str:
 def netns(option: str, value: Any) -> str:
     """A process id, or the path of a pinned network namespace."""
     text = str(value)
-    if text.isdigit():
+    if re.match(r"[0-9]{1,10}\Z", text):
         if int(text) < 1:
             raise InvalidArgument.of(option, value, "is no process id")
         return str(int(text))

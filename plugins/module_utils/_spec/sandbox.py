@@ -265,7 +265,8 @@ class SandboxRequest:
 def _check(sandbox: Sandbox) -> None:
     if not sandbox.namespaces:
         raise InvalidArgument("namespaces: a sandbox owns at least one of net, ipc, uts, pid")
-    if not sandbox.has_net and (sandbox.attachments or sandbox.rootfs or sandbox.hosts or sandbox.dns is not None):
+    resolver = (sandbox.dns, sandbox.dns_search, sandbox.dns_options)
+    if not sandbox.has_net and (sandbox.attachments or sandbox.rootfs or sandbox.hosts or any(item is not None for item in resolver)):
         raise InvalidArgument("namespaces: without net there is no network, dns, hosts or rootfs to set; add net or leave those out")
     if "pid" in sandbox.namespaces and not sandbox.pause:
         raise InvalidArgument("pause: a pid namespace dies with its first process, so pid in namespaces needs pause: true")

@@ -54,9 +54,10 @@ def read(path: str) -> str | None:
         if os.path.islink(path):
             return None
         raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
         return file.read().decode(errors="replace")
 
 
@@ -72,7 +73,7 @@ def read_json(path: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise StateCorrupt(f"{path} is empty or garbled; restore it, or remove it if nothing depends on it")

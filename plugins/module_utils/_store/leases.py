@@ -23,7 +23,10 @@ def load() -> tuple[dict[str, dict[IPAddress, str]], dict[str, dict[int, IPAddre
     leases: dict[str, dict[IPAddress, str]] = {}
     cursors: dict[str, dict[int, IPAddress]] = {}
     with contextlib.suppress(FileNotFoundError):
-        for pool in sorted(os.listdir(paths.LEASES)):
+        for name in sorted(os.listdir(paths.LEASES)):
+            if not os.path.isdir(f"{paths.LEASES}/{name}"):
+                raise StateCorrupt(f"{paths.LEASES}/{name} is no pool; remove it")
+            pool = unquote(name)
             leases[pool], cursors[pool] = _load_pool(pool)
     return leases, cursors
 
@@ -59,7 +62,9 @@ def forget(pool: str) -> None:
 
 
 def _directory(pool: str) -> str:
-    return f"{paths.LEASES}/{quote(pool, safe='')}"
+    """Quoted, so that no pool's name leads anywhere else."""
+    name = quote(pool, safe="")
+    return f"{paths.LEASES}/{name.replace('.', '%2E', 1) if name.startswith('.') else name}"
 
 
 def _path(pool: str, address: IPAddress, owner: str) -> str:
@@ -75,7 +80,10 @@ def _load_pool(pool: str) -> tuple[dict[IPAddress, str], dict[int, IPAddress]]:
         path = f"{_directory(pool)}/{name}"
         try:
             if name.startswith(_CURSOR):
-                cursor[int(name[len(_CURSOR) :])] = ipaddress.ip_address((files.read(path) or "").strip())
+                at = ipaddress.ip_address((files.read(path) or "").strip())
+                if name != f"{_CURSOR}{at.version}":
+                    raise ValueError(name)
+                cursor[at.version] = at
                 continue
             address, tilde, owner = name.partition("~")
             if not tilde:

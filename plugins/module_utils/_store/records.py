@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._errors import PodnetError, StateCorrupt
+from .._spec.fields import ID
 from .._spec.network import Network
 from .._spec.sandbox import Sandbox
 from . import files, paths
@@ -67,12 +68,14 @@ def _parsed(path: str, key: str, parse: Callable[[Mapping[str, Any]], Any]) -> A
     if record is None:
         raise StateCorrupt(f"{path} vanished while it was read; run again")
     schema = record.get("schema")
-    if not isinstance(schema, int) or schema > SCHEMA:
+    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
         raise StateCorrupt(f"{path} has schema {schema!r} and this podnet.linux knows up to {SCHEMA}; use the newer release that wrote it")
     try:
         parsed = parse(_migrated(record, schema))
     except (PodnetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise StateCorrupt(f"{path} does not hold a whole record ({error}); restore it, or remove it if nothing depends on it") from None
+    if not isinstance(record["id"], str) or not ID.match(record["id"]):
+        raise StateCorrupt(f"{path} does not hold a whole record (id: {record['id']!r}); restore it, or remove it if nothing depends on it")
     if key not in (parsed.id, parsed.name):
         raise StateCorrupt(f"{path} holds the record of {parsed.name}, not of {key}; restore it")
     return parsed
