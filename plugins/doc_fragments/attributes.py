@@ -27,12 +27,6 @@ attributes:
     support: full
     membership:
       - podnet.linux.all
-requirements:
-  - Linux >= 5.10 with network namespaces, bridge, veth and nf_tables
-  - Python >= 3.9
-  - pyroute2 >= 0.7.2 (Debian and Ubuntu package C(python3-pyroute2))
-  - nft >= 1.0.2 (package C(nftables))
-  - CAP_NET_ADMIN and CAP_SYS_ADMIN (root)
 """
 
     # For modules that only look.
@@ -56,10 +50,4 @@ attributes:
     support: full
     membership:
       - podnet.linux.all
-requirements:
-  - Linux >= 5.10 with network namespaces, bridge, veth and nf_tables
-  - Python >= 3.9
-  - pyroute2 >= 0.7.2 (Debian and Ubuntu package C(python3-pyroute2))
-  - nft >= 1.0.2 (package C(nftables))
-  - CAP_NET_ADMIN and CAP_SYS_ADMIN (root)
 """

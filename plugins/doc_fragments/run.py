@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # How a run behaves beside other runs, and what a failure says.
+    # What a run needs, how it behaves beside other runs, and what a failure says.
     DOCUMENTATION = r"""
 options:
   lock_timeout:
@@ -14,6 +14,12 @@ options:
       - Seconds to wait for another run on the same host to end; then the task fails with RV(ignore:reason=lock_timeout).
     type: float
     default: 30.0
+requirements:
+  - Linux >= 5.10 with network namespaces, bridge, veth and nf_tables
+  - Python >= 3.9
+  - pyroute2 >= 0.7.2 (Debian and Ubuntu package C(python3-pyroute2))
+  - nft >= 1.0.2 (package C(nftables))
+  - CAP_NET_ADMIN and CAP_SYS_ADMIN (root)
 notes:
   - Every failure returns C(msg), a sentence that says what is wrong and what to do, and C(reason), one of
     C(invalid_argument), C(not_found), C(not_ours), C(in_use), C(address_in_use), C(no_address_available), C(at_capacity),

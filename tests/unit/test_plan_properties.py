@@ -181,7 +181,8 @@ def _declared(world: World) -> Any:
     ours = {name: link for name, link in seen.links.items() if name in seen.networks or name in world.veths}
     pauses = {key: view.pause.state for key, view in seen.views.items()}
     views = {key: replace(view, pause=None) for key, view in seen.views.items()}
-    return {**vars(replace(seen, links=ours, views=views, sysctls={}, cursors={}, sysctl_dropin=None)), "pauses": pauses}
+    seen = replace(seen, links=ours, views=views, sysctls={}, cursors={}, sysctl_dropin=None, ipv6_interfaces=())
+    return {**vars(seen), "pauses": pauses}
 
 
 def _view(view: Any) -> Any:

@@ -24,8 +24,10 @@ def address_steps(where: str | None, link: str, carried: Sequence[str], wanted: 
         if address in wanted and any(_same_subnet(address, other) for other in carried[:position] if other in foreign)
     ]
     missing = [address for address in wanted if address not in carried or address in bounced]
+    # The last one first, so that undoing adds them in the order in which they were.
+    going = [address for address in reversed(carried) if address in foreign or address in bounced]
     return [
-        *(RemoveAddress(where, link, address) for address in (*bounced, *foreign)),
+        *(RemoveAddress(where, link, address) for address in going),
         *(AddAddress(where, link, address) for address in missing),
     ]
 

@@ -17,7 +17,6 @@ IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 T = TypeVar("T")
 
 ID = re.compile(r"[0-9a-f]{16}\Z")
-_BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
 _SANDBOX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?\Z")
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\Z")
@@ -32,7 +31,7 @@ _NO_UNICAST: tuple[IPNetwork, ...] = tuple(
     # RFC 6890: this network, loopback, link-local, multicast and beyond; unspecified and loopback, link-local, multicast.
     for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
 )
-_RESERVED_BRIDGES = frozenset(("all", "default", "lo"))
+_RESERVED_INTERFACES = frozenset(("all", "default", "lo"))
 
 
 def many(option: str, values: Iterable[Any], parse: Callable[[str, Any], T]) -> tuple[T, ...]:
@@ -47,20 +46,18 @@ def many(option: str, values: Iterable[Any], parse: Callable[[str, Any], T]) -> 
 
 
 def bridge_name(option: str, value: Any) -> str:
-    """A bridge interface's name: the kernel takes 15 bytes (IFNAMSIZ), sysctl paths take no surprises."""
-    text = str(value)
-    if not _BRIDGE.match(text) or text in _RESERVED_BRIDGES:
-        raise InvalidArgument.of(
-            option, value, "is no bridge name: 1-15 of A-Z a-z 0-9 _ . -, starting with a letter or digit, not all, default or lo"
-        )
-    return text
+    """The name of a network, which is that of its bridge."""
+    return interface_name(option, value, what="bridge")
 
 
-def interface_name(option: str, value: Any) -> str:
+def interface_name(option: str, value: Any, *, what: str = "interface") -> str:
+    """The kernel takes 15 bytes (IFNAMSIZ); paths below /proc/sys take no surprises."""
     text = str(value)
-    if not _INTERFACE.match(text) or text in _RESERVED_BRIDGES:
+    if not _INTERFACE.match(text) or text in _RESERVED_INTERFACES:
         raise InvalidArgument.of(
-            option, value, "is no interface name: 1-15 of A-Z a-z 0-9 _ . -, starting with a letter or digit, not all, default or lo"
+            option,
+            value,
+            f"is no {what} name: 1-15 of A-Z a-z 0-9 _ . -, starting with a letter or digit, not all, default or lo",
         )
     return text
 
