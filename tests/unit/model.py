@@ -78,8 +78,7 @@ class World(State):
     @perform.register
     def _(self, operation: ops.CreateBridge) -> None:
         self.host.add_link(Link(operation.name, kind="bridge", mac=operation.mac, mtu=1500))
-        if operation.mtu != 1500:
-            self.host.set_link(operation.name, {"mtu": operation.mtu})
+        self.host.set_link(operation.name, {"mtu": operation.mtu})
 
     @perform.register
     def _(self, operation: ops.DeleteLink) -> None:
