@@ -196,9 +196,11 @@ def _create_namespaces(operation: ops.CreateNamespaces, machine: Machine) -> Non
     def furnish() -> None:
         if "uts" in operation.kinds:
             namespaces.set_hostname(operation.hostname)
-        if "net" in operation.kinds and namespaces.read_sysctl("net.ipv6.conf.default.accept_ra") not in (None, "0"):
-            # A pod is configured by leases; a neighbour's router advertisements are none of its business.
-            namespaces.write_sysctl("net.ipv6.conf.default.accept_ra", "0")
+        # A pod is configured by leases: a neighbour's router advertisements are none of its business, and nobody else has
+        # its addresses, so that it need not wait to see whether somebody does.
+        for name in ("net.ipv6.conf.default.accept_ra", "net.ipv6.conf.default.accept_dad") if "net" in operation.kinds else ():
+            if namespaces.read_sysctl(name) not in (None, "0"):
+                namespaces.write_sysctl(name, "0")
         for name, value in operation.sysctls:
             namespaces.write_sysctl(name, value)
 

@@ -144,11 +144,14 @@ def _bridge_sysctls(draft: Draft, wanted: Network, link: Link) -> None:
     if wanted.mtu < fields.IPV6_LEAST_MTU:
         return
     fresh = not link.index or link.mtu < fields.IPV6_LEAST_MTU
-    settings = {"accept_ra": "0", **({"disable_ipv6": "0"} if wanted.has_ipv6 else {})}
-    for key, value in settings.items():
+    # Detecting duplicates of the link-local address would keep the host from finding pods for the first second or two.
+    spoken = {"disable_ipv6": "0", "accept_dad": "0"} if wanted.has_ipv6 else {}
+    for key, value in {"accept_ra": "0", **spoken}.items():
         name = f"net/ipv6/conf/{wanted.name}/{key}"
         current = draft.observed.sysctls.get(f"net/ipv6/conf/default/{key}" if fresh else name)
         if current is None or current.value == value:
+            continue
+        if not current.writable and key == "accept_dad":
             continue
         if not current.writable:
             raise NotPermitted(
