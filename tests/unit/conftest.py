@@ -11,7 +11,7 @@ from model import World
 from runs import made
 
 _QUICK = settings(
-    deadline=None, derandomize=True, max_examples=150, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck)
+    deadline=None, derandomize=True, max_examples=120, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck)
 )
 settings.register_profile("quick", _QUICK)
 settings.register_profile("shrink", _QUICK, phases=tuple(Phase), report_multiple_bugs=False)

@@ -91,7 +91,7 @@ def sandbox_options(name: str) -> st.SearchStrategy[dict[str, Any]]:
             **({"netns": st.just(FOREIGN_NETNS)} if name == "db" else {}),
             "stop_timeout": st.sampled_from((0, 2)),
         },
-    )
+    ).map(_fitting)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,9 @@ def lived_in(data: st.DataObject, *, tasks: int = 2) -> World:
     world = data.draw(hosts(), label="host")
     first = [data.draw(network_options(name)) for name in NETWORKS]
     world = apply(world, networks(world, *first))
-    pods = [data.draw(sandbox_options(name)) for name in data.draw(st.lists(st.sampled_from(SANDBOXES), unique=True), label="pods")]
+    pods = [
+        data.draw(sandbox_options(name)) for name in data.draw(st.lists(st.sampled_from(SANDBOXES), min_size=1, unique=True), label="pods")
+    ]
     for pod in pods:
         world = attempt(world, Task(sandboxes, (pod,)).plan)
     for _number in range(data.draw(st.integers(0, tasks), label="tasks")):
@@ -153,7 +155,7 @@ def repair(world: World) -> World:
 
 def damaged(world: World, data: st.DataObject, among: tuple[Damage, ...]) -> World:
     world = world.copy()
-    for damage in data.draw(st.lists(st.sampled_from(among), min_size=1, max_size=5), label="damage"):
+    for damage in data.draw(st.lists(st.sampled_from(among), min_size=2, max_size=8), label="damage"):
         damage(world, data)
     return world
 
@@ -189,6 +191,21 @@ def _attachment() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+def _fitting(options: dict[str, Any]) -> dict[str, Any]:
+    """Without what a sandbox with these namespaces cannot have."""
+    kinds = options.get("namespaces", ["net", "ipc", "uts"])
+    dropped: set[str] = set()
+    if "net" not in kinds and "netns" not in options:
+        dropped |= {"networks", "dns", "dns_search", "hosts", "rootfs", "sysctls"}
+    if "ipc" not in kinds and any(name.startswith("kernel.") for name in options.get("sysctls", {})):
+        dropped.add("sysctls")
+    if "uts" not in kinds:
+        dropped.add("hostname")
+    if "pid" in kinds:
+        dropped.add("pause")
+    return {key: value for key, value in options.items() if key not in dropped}
+
+
 @cache
 def _with_state(options: st.SearchStrategy[dict[str, Any]], states: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
     """A removal or a recreation says no more than the name, half of the time."""
@@ -221,7 +238,10 @@ def _link(change: Callable[[World, NetNamespace, str, st.DataObject], None], *, 
     return damage
 
 
-def _add_foreign_address(_world: World, inside: NetNamespace, name: str, data: st.DataObject) -> None:
+def _add_foreign_address(world: World, inside: NetNamespace, name: str, data: st.DataObject) -> None:
+    """On a bridge or in a sandbox; an address on a port is nothing that was declared."""
+    if inside is world.host and name not in world.networks():
+        return
     address = data.draw(st.sampled_from(("10.90.0.30/27", "10.99.0.1/24", "10.91.0.30/27")))
     first = data.draw(st.booleans())
     kept = inside.links[name].addresses

@@ -176,6 +176,13 @@ def test_what_is_released_in_a_plan_can_be_leased_in_it() -> None:
     assert allocate(at, network("10.90.0.0/29")) == "10.90.0.4"
 
 
+def test_what_a_plan_frees_is_handed_over() -> None:
+    at = draft({f"10.90.0.{number}": OTHER for number in range(2, 7)})
+    leases.release(at, "pods0", ip_address("10.90.0.4"), OTHER)
+    allocate(at, network("10.90.0.0/29"))
+    assert (Phase.LEASE, TakeLease("pods0", ip_address("10.90.0.4"), OWNER, OTHER)) in at.steps
+
+
 @pytest.mark.parametrize(
     ("address", "error", "text"),
     (

@@ -19,17 +19,18 @@ from .._store import files, paths
 from . import syscalls
 
 _NAME = "resolv.conf"
+_LIMIT = 1 << 20
+"""Bytes of a resolv.conf that are kept; more is nobody's resolv.conf."""
 
 
 def read(root: str) -> str | None:
     """What a process in this root would read; None where it would find nothing."""
     try:
         with _opened(root) as top:
-            fd = syscalls.openat2_in_root(top, f"etc/{_NAME}", os.O_RDONLY | os.O_NONBLOCK)
+            data = _contents(syscalls.openat2_in_root(top, f"etc/{_NAME}", os.O_PATH))
     except (OSError, InvalidArgument):
         return None
-    with os.fdopen(fd, "rb") as file:
-        return file.read(1 << 16).decode(errors="replace") if stat.S_ISREG(os.fstat(fd).st_mode) else None
+    return None if data is None else data.decode(errors="replace")
 
 
 def furnish(owner: str, root: str, content: str) -> None:
@@ -78,6 +79,9 @@ def _opened(root: str) -> Iterator[int]:
     except OSError as error:
         raise InvalidArgument.of("rootfs", root, f"is no directory ({error.strerror})") from None
     try:
+        here, host = os.fstat(fd), os.stat("/")
+        if (here.st_dev, here.st_ino) == (host.st_dev, host.st_ino):
+            raise InvalidArgument.of("rootfs", root, "is the host's own root")
         yield fd
     finally:
         os.close(fd)
@@ -112,10 +116,12 @@ def _keep(owner: str, root: str, etc: int, made_etc: bool) -> None:
         if stat.S_ISLNK(status.st_mode):
             value.update(kind="symlink", target=os.readlink(_NAME, dir_fd=etc))
         elif stat.S_ISREG(status.st_mode):
-            fd = os.open(_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=etc)
-            with os.fdopen(fd, "rb") as file:
-                data = base64.b64encode(file.read()).decode()
-            value.update(kind="file", data=data, mode=stat.S_IMODE(status.st_mode), owner=[status.st_uid, status.st_gid])
+            data = _contents(os.open(_NAME, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=etc))
+            if data is None or len(data) > _LIMIT:
+                raise InvalidArgument.of("rootfs", root, f"has an etc/{_NAME} of more than {_LIMIT} bytes; make it smaller")
+            value.update(
+                kind="file", data=base64.b64encode(data).decode(), mode=stat.S_IMODE(status.st_mode), owner=[status.st_uid, status.st_gid]
+            )
         else:
             raise InvalidArgument.of("rootfs", root, f"has an etc/{_NAME} that is neither a file nor a symlink; remove it")
     files.write_json(path, value)
@@ -135,11 +141,21 @@ def _put_back(etc: int, kept: dict[str, Any]) -> None:
 
 def _text_at(etc: int) -> str:
     try:
-        fd = os.open(_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=etc)
+        data = _contents(os.open(_NAME, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=etc))
     except OSError:
         return ""
-    with os.fdopen(fd, "rb") as file:
-        return file.read(1 << 16).decode(errors="replace")
+    return (data or b"").decode(errors="replace")
+
+
+def _contents(fd: int) -> bytes | None:
+    """Of a plain file, at most one byte more than the limit. Anything else (a device, say) is not even opened."""
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        with open(f"/proc/self/fd/{fd}", "rb") as file:
+            return file.read(_LIMIT + 1)
+    finally:
+        os.close(fd)
 
 
 def _mount_over(owner: str, root: str, top: int, content: str) -> None:

@@ -180,7 +180,7 @@ def _keep(draft: Draft, network: Network, address: IPAddress, owner: str) -> Non
     """A recorded address stays whatever the ranges say today; a lease that got lost is taken again."""
     holder = draft.leases.get(network.name, {}).get(address)
     if holder is None:
-        leases.take(draft, network.name, address, owner, None)
+        leases.take(draft, network.name, address, owner)
     elif holder != owner:
         leases.request(draft, network, address, owner)
 
@@ -190,7 +190,7 @@ def _plan_attachment(draft: Draft, wanted: Sandbox, item: Attachment, network: N
     peer = draft.link(peer_name)
     if peer is not None:
         _refuse_foreign(wanted, peer)
-    if peer is None or inner is None:
+    if peer is None or inner is None or not _are_one_pair(inner, peer):
         if inner is not None and not wanted.owns_net:
             raise InUse(f"networks: {item.interface} exists already in the namespace {wanted.netns}; choose another interface")
         if peer is not None:
@@ -213,7 +213,7 @@ def _build(wanted: Sandbox, item: Attachment, network: Network, inner: Link | No
     out += set_link(None, peer, {"alias": wanted.alias, "mtu": network.mtu})
     out += _join(peer, network)
     mtu = {"mtu": network.mtu}
-    out += set_link(where, inner, {"mac": item.mac, **(mtu if network.mtu > inner.mtu else {})})
+    out += set_link(where, inner, {"master": None, "mac": item.mac, **(mtu if network.mtu > inner.mtu else {})})
     out += address_steps(where, item.interface, inner.addresses, _prefixed(item, network))
     out += set_link(where, inner, mtu if network.mtu < inner.mtu else {})
     out += set_link(where, inner, {"up": True})
@@ -273,7 +273,7 @@ def _plan_routes(draft: Draft, wanted: Sandbox, view: SandboxView, links: dict[s
             if good and (route.link, version) not in shaken:
                 there = True
             else:
-                early.append(RemoveRoute(wanted.id, destination, route.gateway, route.link))
+                early.append(RemoveRoute(wanted.id, destination, route.gateway, route.link, route.odd))
         if goal is not None and not there:
             late.append(AddRoute(wanted.id, destination, str(goal[0]), goal[1]))
     # A route goes before the address it hangs on, so that undoing puts the address back first.
@@ -296,6 +296,11 @@ def owns_veth(sandbox: Sandbox, peer: Link) -> bool:
         return peer.alias == sandbox.alias
     position = peer.name[len("vh") :].partition("-")[0]
     return peer.mac == sandbox.host_mac(int(position or 0))
+
+
+def _are_one_pair(inner: Link, peer: Link) -> bool:
+    """Each the other's other end: a workload may have given our interface's name to one of its own."""
+    return inner.kind == "veth" and (not inner.peer or (inner.peer, peer.peer) == (peer.index, inner.index))
 
 
 def _refuse_foreign(wanted: Sandbox, peer: Link) -> None:

@@ -63,8 +63,7 @@ def request(draft: Draft, network: Network, address: IPAddress, owner: str) -> N
         )
     if address in draft.observed.host_addresses:
         raise AddressInUse(f"addresses: {address} is carried by an interface of the host; choose another")
-    before = draft.observed.leases.get(network.name, {}).get(address)
-    take(draft, network.name, address, owner, before if before != owner else None)
+    take(draft, network.name, address, owner)
 
 
 def allocate(draft: Draft, network: Network, subnet: IPNetwork, owner: str) -> IPAddress:
@@ -86,7 +85,7 @@ def allocate(draft: Draft, network: Network, subnet: IPNetwork, owner: str) -> I
             f"network {network.name}: no address is free in {subnet} ({used} used of {total}); remove sandboxes or widen the ranges"
         )
     address: IPAddress = ipaddress.IPv4Address(number) if subnet.version == 4 else ipaddress.IPv6Address(number)
-    take(draft, network.name, address, owner, None)
+    take(draft, network.name, address, owner)
     draft.add(Phase.LEASE, SetCursor(network.name, subnet.version, address, cursor))
     draft.cursors[network.name, subnet.version] = address
     return address
@@ -108,10 +107,11 @@ def describe_owner(draft: Draft, owner: str) -> str:
     return f"sandbox {sandbox.name}" if sandbox else f"owner {owner}"
 
 
-def take(draft: Draft, network: str, address: IPAddress, owner: str, previous: str | None) -> None:
-    """Write the lease down in the plan; the caller knows that it may be had."""
+def take(draft: Draft, network: str, address: IPAddress, owner: str) -> None:
+    """Write the lease down in the plan, handed over where this plan takes it from somebody; the caller knows that it may."""
+    before = draft.observed.leases.get(network, {}).get(address)
     draft.leases.setdefault(network, {})[address] = owner
-    draft.add(Phase.LEASE, TakeLease(network, address, owner, previous))
+    draft.add(Phase.LEASE, TakeLease(network, address, owner, before if before != owner else None))
 
 
 def _used(intervals: list[Interval], numbers: Iterable[int]) -> int:

@@ -21,7 +21,10 @@ BRIDGE_PORTS = 1023
 
 @dataclass(frozen=True)
 class Link:
-    """One interface; ``addresses`` are its global ones, written as address/prefix length."""
+    """One interface; ``addresses`` are its global ones, written as address/prefix length.
+
+    ``peer``: for a veth, the index of its other end, in whatever namespace that is; 0 where unknown.
+    """
 
     name: str
     index: int = 0
@@ -32,16 +35,22 @@ class Link:
     master: str | None = None
     alias: str | None = None
     isolated: bool = False
+    peer: int = 0
     addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Route:
-    """One route of the main table."""
+    """One route of the main table.
+
+    ``odd``: (type, tos, priority) of one that is none of those we make (blackhole, multipath, other metric, ...); it has
+    neither gateway nor link here.
+    """
 
     destination: str
     gateway: str | None
     link: str
+    odd: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -205,13 +205,16 @@ class AddRoute(Operation):
 
 @dataclass(frozen=True)
 class RemoveRoute(Operation):
+    """``odd``: as in Route; such a route is somebody's trick, and is not put back."""
+
     where: str | None
     destination: str
     gateway: str | None
     link: str
+    odd: tuple[int, int, int] | None = None
 
     def inverse(self) -> tuple[Operation, ...]:
-        return (AddRoute(self.where, self.destination, self.gateway, self.link),)
+        return () if self.odd else (AddRoute(self.where, self.destination, self.gateway, self.link),)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, Union
@@ -28,8 +29,9 @@ IPV6_LEAST_MTU = 1280
 
 _NO_UNICAST: tuple[IPNetwork, ...] = tuple(
     ipaddress.ip_network(text)
-    # RFC 6890: this network, loopback, link-local, multicast and beyond; unspecified and loopback, link-local, multicast.
-    for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
+    # RFC 6890: this network, loopback, link-local, multicast and beyond; unspecified, loopback and IPv4 in
+    # IPv6 clothes, link-local, multicast.
+    for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8")
 )
 _RESERVED_INTERFACES = frozenset(("all", "default", "lo"))
 
@@ -209,7 +211,14 @@ def absolute_path(option: str, value: Any) -> str:
     text = str(value)
     if not text.startswith("/") or "\0" in text or "\n" in text or ".." in text.split("/"):
         raise InvalidArgument.of(option, value, "is no absolute path without ..")
-    return text.rstrip("/") or "/"
+    return posixpath.normpath(text)
+
+
+def container_root(option: str, value: Any) -> str:
+    path = absolute_path(option, value)
+    if path == "/":
+        raise InvalidArgument.of(option, value, "is the host's own root")
+    return path
 
 
 def netns(option: str, value: Any) -> str:

@@ -212,7 +212,7 @@ class SandboxRequest:
             dns_search=parsed("dns_search", fields.hostname),
             dns_options=parsed("dns_options", fields.word),
             hosts=parsed("hosts", fields.host_entry),
-            rootfs=parsed("rootfs", fields.absolute_path),
+            rootfs=parsed("rootfs", fields.container_root),
             sysctls=single("sysctls", fields.sysctls),
             labels=single("labels", fields.labels),
             persistent=options.get("persistent"),
