@@ -318,7 +318,13 @@ def _change_files(world: World, data: st.DataObject) -> None:
 
 def _change_roots(world: World, data: st.DataObject) -> None:
     for root in world.roots:
-        world.roots[root] = data.draw(st.sampled_from((None, "nameserver 203.0.113.2\n")))
+        if data.draw(st.booleans()):
+            world.roots[root] = "nameserver 203.0.113.2\n"
+
+
+def _empty_roots(world: World, _data: st.DataObject) -> None:
+    """Taking the repair back puts there what was there before the sandbox."""
+    world.roots = dict.fromkeys(world.roots)
 
 
 def _change_state(world: World, data: st.DataObject) -> None:
@@ -405,5 +411,5 @@ REVERSIBLE: tuple[Damage, ...] = (
 )
 """Damage whose repair can be taken back."""
 
-ANY: tuple[Damage, ...] = (*REVERSIBLE, _lose_runtime, _forget_namespaces)
+ANY: tuple[Damage, ...] = (*REVERSIBLE, _empty_roots, _lose_runtime, _forget_namespaces)
 """With damage behind which nobody can tell any more what was there."""

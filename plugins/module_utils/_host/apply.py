@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
-from .._errors import KernelError, NotPermitted, PodnetError
+from .._errors import InvalidArgument, KernelError, NotPermitted, PodnetError
 from .._plan import operations as ops
 from .._plan.draft import Plan
 from .._plan.operations import Operation
@@ -130,7 +130,9 @@ def _set_sysctl(operation: ops.SetSysctl, machine: Machine) -> None:
         return
     home = "net" if operation.name.startswith("net.") else "ipc"
     with namespaces.entered({home: pin(operation.where, home)}):
-        namespaces.write_sysctl(operation.name, operation.value)
+        shown = _write_inner_sysctl(operation.name, operation.value)
+    known = (machine.state(operation.where) or {}).get("sysctls", {})
+    machine.update_state(operation.where, {"sysctls": {**known, operation.name: [operation.value, shown]}})
 
 
 @perform.register
@@ -165,7 +167,7 @@ def _add_route(operation: ops.AddRoute, machine: Machine) -> None:
 
 @perform.register
 def _remove_route(operation: ops.RemoveRoute, machine: Machine) -> None:
-    machine.links_of(operation.where).remove_route(operation.destination, operation.gateway, operation.link)
+    machine.links_of(operation.where).remove_route(operation.destination, operation.gateway, operation.link, operation.odd)
 
 
 @perform.register
@@ -202,14 +204,16 @@ def _create_namespaces(operation: ops.CreateNamespaces, machine: Machine) -> Non
             if namespaces.read_sysctl(name) not in (None, "0"):
                 namespaces.write_sysctl(name, "0")
         for name, value in operation.sysctls:
-            namespaces.write_sysctl(name, value)
+            shown[name] = [value, _write_inner_sysctl(name, value)]
 
+    shown: dict[str, list[str | None]] = {}
     fds = namespaces.create(operation.kinds, furnish)
     pinned: list[str] = []
     try:
-        known = (machine.state(operation.where) or {}).get("namespaces", {})
+        state = machine.state(operation.where) or {}
+        known = state.get("namespaces", {})
         made = {kind: [os.fstat(fd).st_dev, os.fstat(fd).st_ino] for kind, fd in fds.items()}
-        machine.update_state(operation.where, {"namespaces": {**known, **made}})
+        machine.update_state(operation.where, {"namespaces": {**known, **made}, "sysctls": {**state.get("sysctls", {}), **shown}})
         for kind, fd in fds.items():
             namespaces.pin(f"/proc/self/fd/{fd}", pin(operation.where, kind))
             pinned.append(pin(operation.where, kind))
@@ -317,6 +321,15 @@ def _remove_orphan(operation: ops.RemoveOrphan, machine: Machine) -> None:
         namespaces.unpin(operation.path)
     else:
         _remove_tree(operation.path)
+
+
+def _write_inner_sysctl(name: str, value: str) -> str | None:
+    """Returns what the kernel shows for it, which may be written otherwise (8080,8081 becomes 8080-8081)."""
+    try:
+        namespaces.write_sysctl(name, value)
+    except PermissionError:
+        raise InvalidArgument.of("sysctls", name, "cannot be set in a sandbox on this kernel") from None
+    return namespaces.read_sysctl(name)
 
 
 def _remove_tree(directory: str) -> None:

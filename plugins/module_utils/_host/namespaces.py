@@ -149,7 +149,7 @@ def read_sysctl(name: str) -> str | None:
     try:
         with open(sysctl_path(name), encoding="ascii") as file:
             return " ".join(file.read().split())
-    except (FileNotFoundError, PermissionError, NotADirectoryError):
+    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError):
         return None
 
 
@@ -158,7 +158,7 @@ def write_sysctl(name: str, value: str) -> None:
     try:
         with open(sysctl_path(name), "w", encoding="ascii") as file:
             file.write(value)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise InvalidArgument.of("sysctls", name, "does not exist in this namespace on this kernel") from None
     except OSError as error:
         if error.errno == errno.EINVAL:

@@ -20,6 +20,11 @@ _NODAD = 0x02
 _TENTATIVE_FREE = frozenset((errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT))
 _MAIN_TABLE = 254
 _IFF_UP = 1
+_LOOPBACK = 1
+_RTN_UNICAST = 1
+_RTN_LOCAL = 2
+_SCOPE_NOWHERE = 255
+_USUAL_PRIORITY = {socket.AF_INET: 0, socket.AF_INET6: 1024}
 _NO_ADDRESS_GENERATION = 1
 _SCOPE_LINK = 253
 
@@ -45,19 +50,20 @@ class Netlink:
         for message in self._dump(self._socket.get_addr):
             if message["scope"] == _SCOPE_LINK:
                 continue
-            text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-            addresses.setdefault(message["index"], []).append(f"{text}/{message['prefixlen']}")
+            far = message.get_attr("IFA_ADDRESS")
+            text = message.get_attr("IFA_LOCAL") or far
+            note = "" if far in (None, text) else f" peer {far}"
+            addresses.setdefault(message["index"], []).append(f"{text}/{message['prefixlen']}{note}")
         messages = self._dump(self._socket.get_links)
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
+        # The first link of a namespace is its loopback, whatever somebody has renamed it to.
+        names = {m["index"]: "lo" if m["index"] == _LOOPBACK else m.get_attr("IFLA_IFNAME") for m in messages}
         return {names[message["index"]]: _link(message, names, tuple(addresses.get(message["index"], ()))) for message in messages}
 
     def default_routes(self) -> tuple[Route, ...]:
         """The default routes of the main table, v4 and v6."""
         names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in self._dump(self._socket.get_links)}
         return tuple(
-            Route("::/0" if message["family"] == socket.AF_INET6 else "0.0.0.0/0", gateway, names.get(message.get_attr("RTA_OIF"), ""))
-            for message, gateway in self._routes()
-            if not message["dst_len"]
+            _default_route(message, names) for message in self._main_table() if not message["dst_len"] and message["type"] != _RTN_LOCAL
         )
 
     def destinations(self) -> tuple[tuple[IPNetwork, str], ...]:
@@ -114,6 +120,7 @@ class Netlink:
             words["ifalias"] = settings["alias"] or ""
         if "master" in settings:
             words["master"] = self._known(settings["master"]) if settings["master"] else 0
+        if settings.get("master"):
             # A port needs no address of its own; without one it floods no duplicate address detection.
             words["IFLA_AF_SPEC"] = {"attrs": [("AF_INET6", {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _NO_ADDRESS_GENERATION)]})]}
         if "up" in settings:
@@ -131,36 +138,47 @@ class Netlink:
 
     def add_address(self, link: str, address: str) -> None:
         """Without duplicate address detection: the lease is what keeps it unique, and detection takes seconds."""
-        text, _slash, length = address.partition("/")
-        flags = {"flags": _NODAD} if ":" in text else {}
+        flags = {"flags": _NODAD} if ":" in address else {}
         with contextlib.suppress(FileExistsError):
-            self._do(self._socket.addr, "add", index=self._known(link), address=text, prefixlen=int(length), **flags)
+            self._do(self._socket.addr, "add", index=self._known(link), **_address_words(address), **flags)
 
     def remove_address(self, link: str, address: str) -> None:
-        text, _slash, length = address.partition("/")
         index = self._index(link)
         if index:
-            self._gone_is_fine(self._socket.addr, "del", index=index, address=text, prefixlen=int(length))
+            self._gone_is_fine(self._socket.addr, "del", index=index, **_address_words(address))
 
     def add_route(self, destination: str, gateway: str | None, link: str) -> None:
         self._do(self._socket.route, "add", **self._route(destination, gateway, link))
 
-    def remove_route(self, destination: str, gateway: str | None, link: str) -> None:
-        if self._index(link):
+    def remove_route(self, destination: str, gateway: str | None, link: str, odd: tuple[int, int, int] | None = None) -> None:
+        if odd is None and ":" not in destination:
+            # One default route per tos and priority: told by those it is found also where it hangs on a nexthop object.
+            odd = (_RTN_UNICAST, 0, 0)
+        if odd is not None:
+            family = socket.AF_INET6 if ":" in destination else socket.AF_INET
+            kind, tos, priority = odd
+            words = {"family": family, "dst_len": 0, "table": _MAIN_TABLE, "type": kind, "scope": _SCOPE_NOWHERE, "tos": tos}
+            self._gone_is_fine(self._socket.route, "del", **words, **({"priority": priority} if priority else {}))
+        elif self._index(link):
             self._gone_is_fine(self._socket.route, "del", **self._route(destination, gateway, link))
 
     def _route(self, destination: str, gateway: str | None, link: str) -> dict[str, Any]:
         return {"dst": destination, "oif": self._known(link), **({"gateway": gateway} if gateway else {})}
 
     def _routes(self) -> list[tuple[Any, str | None]]:
-        out = []
-        for family in (socket.AF_INET, socket.AF_INET6):
-            for message in self._dump(self._socket.get_routes, family=family):
-                if message["type"] == 1 and (message.get_attr("RTA_TABLE") or message["table"]) == _MAIN_TABLE:
-                    out.append((message, message.get_attr("RTA_GATEWAY")))
-        return out
+        return [(message, message.get_attr("RTA_GATEWAY")) for message in self._main_table() if message["type"] == _RTN_UNICAST]
+
+    def _main_table(self) -> list[Any]:
+        return [
+            message
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for message in self._dump(self._socket.get_routes, family=family)
+            if (message.get_attr("RTA_TABLE") or message["table"]) == _MAIN_TABLE
+        ]
 
     def _index(self, name: str) -> int:
+        if name == "lo":
+            return _LOOPBACK
         found = self._socket.link_lookup(ifname=name)
         return found[0] if found else 0
 
@@ -190,6 +208,22 @@ class Netlink:
             raise OSError(code, str(error.args[1]) if len(error.args) > 1 else "netlink error") from None
 
 
+def _address_words(text: str) -> dict[str, Any]:
+    """Of address/length, or address/length peer address."""
+    own, _peer, far = text.partition(" peer ")
+    address, _slash, length = own.partition("/")
+    return {"address": far, "local": address, "prefixlen": int(length)} if far else {"address": address, "prefixlen": int(length)}
+
+
+def _default_route(message: Any, names: dict[int, str]) -> Route:
+    destination = "::/0" if message["family"] == socket.AF_INET6 else "0.0.0.0/0"
+    priority = message.get_attr("RTA_PRIORITY") or 0
+    usual = message["type"] == _RTN_UNICAST and not message["tos"] and priority == _USUAL_PRIORITY[message["family"]]
+    if not usual or message.get_attr("RTA_MULTIPATH") or message.get_attr("RTA_NH_ID") or message.get_attr("RTA_OIF") not in names:
+        return Route(destination, None, "", (message["type"], message["tos"], priority))
+    return Route(destination, message.get_attr("RTA_GATEWAY"), names[message.get_attr("RTA_OIF")])
+
+
 def _link(message: Any, names: dict[int, str], addresses: tuple[str, ...]) -> Link:
     info = message.get_attr("IFLA_LINKINFO")
     port = info.get_attr("IFLA_INFO_SLAVE_DATA") if info and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge" else None
@@ -203,5 +237,6 @@ def _link(message: Any, names: dict[int, str], addresses: tuple[str, ...]) -> Li
         master=names.get(message.get_attr("IFLA_MASTER") or 0),
         alias=message.get_attr("IFLA_IFALIAS") or None,
         isolated=bool(port and port.get_attr("IFLA_BRPORT_ISOLATED")),
+        peer=message.get_attr("IFLA_LINK") or 0,
         addresses=addresses,
     )

@@ -45,7 +45,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         cursors=cursors,
         links=links,
         host_addresses=frozenset(
-            ipaddress.ip_interface(text).ip for link in links.values() if link.name not in networks for text in link.addresses
+            ipaddress.ip_interface(text.split()[0]).ip for link in links.values() if link.name not in networks for text in link.addresses
         ),
         routes=machine.host.destinations(),
         default_mtu=links[device].mtu if device in links else 1500,
@@ -65,7 +65,11 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
 
 def owned_identities(machine: Machine, sandbox: Sandbox) -> dict[str, namespaces.Identity]:
     """The namespaces that die with the sandbox, by kind, as last recorded; its pid namespace as the pause shows it."""
-    state = machine.state(sandbox.id) or {}
+    state = machine.state(sandbox.id)
+    if state is None:
+        # Lost: what is pinned at our paths is what there is to go by.
+        pinned = {kind: namespaces.identity(pin(sandbox.id, kind)) for kind in sandbox.pins}
+        state = {"namespaces": {kind: here for kind, here in pinned.items() if here is not None}}
     known: dict[str, namespaces.Identity] = {
         kind: (value[0], value[1])
         for kind, value in state.get("namespaces", {}).items()
@@ -93,7 +97,10 @@ def _view(machine: Machine, sandbox: Sandbox) -> SandboxView:
         if home not in reachable:
             return None
         with namespaces.entered({home: reachable[home]}):
-            return namespaces.read_sysctl(name)
+            value = namespaces.read_sysctl(name)
+        # What we wrote, where the kernel shows just what it made of that then.
+        written, shown = (state or {}).get("sysctls", {}).get(name, (None, None))
+        return written if written is not None and value == shown else value
 
     hostname: str | None = None
     links: dict[str, Link] = {}

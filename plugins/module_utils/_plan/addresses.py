@@ -33,5 +33,5 @@ def address_steps(where: str | None, link: str, carried: Sequence[str], wanted: 
 
 
 def _same_subnet(one: str, other: str) -> bool:
-    first, second = ipaddress.ip_interface(one), ipaddress.ip_interface(other)
+    first, second = (ipaddress.ip_interface(text.split()[0]) for text in (one, other))
     return first.version == second.version == 4 and first.network == second.network

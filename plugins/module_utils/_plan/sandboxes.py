@@ -60,7 +60,8 @@ def present_sandbox(draft: Draft, request: SandboxRequest, recorded: Sandbox | N
     """Make the sandbox be as requested; ``recreated`` ends what is there and makes it anew under the same identity."""
     owner = recorded.id if recorded else draft.new_id()
     start = len(draft.steps)
-    network = default_network if recorded is None and request.netns is None and "net" in (request.namespaces or ("net",)) else None
+    wants_net = request.namespaces is None or "net" in request.namespaces
+    network = default_network if recorded is None and request.netns is None and wants_net else None
     attachments = resolve_attachments(draft, request, recorded, owner, network)
     wanted = request.resolve(recorded, new_id=owner, attachments=attachments)
     recreate = request.state == "recreated" and recorded is not None
@@ -229,6 +230,11 @@ def _plan_pins(draft: Draft, wanted: Sandbox, view: SandboxView) -> tuple[str, .
             what = "another namespace" if pin.state == "replaced" else "something that is no namespace"
             raise NotOurs(f"sandbox {wanted.name}: {path} is {what} that podnet.linux did not put there; move it away")
         if pin.state == "unverified":
+            if draft.observed.occupants[wanted.id]:
+                raise InUse(
+                    f"sandbox {wanted.name}: {PINS_DIRECTORY}/{wanted.id}/state.json is lost and processes live on in its namespaces; "
+                    "say state: recreated and force: true to end them and make it anew"
+                )
             draft.add(Phase.BUILD, RemovePins(wanted.id, (kind,)))
         if kind == "net" and wanted.netns is not None:
             source = f"/proc/{wanted.netns}/ns/net" if wanted.netns.isdigit() else wanted.netns

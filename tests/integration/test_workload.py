@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A workload with root and all capabilities inside: whatever it does there, the next run repairs, and nobody else suffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from host import Host
+
+TRICKS = (
+    "ip route del default; ip route add blackhole default",
+    "ip route replace default nexthop via 10.90.0.1 dev eth0 nexthop via 10.90.0.9 dev eth0",
+    "ip route del default; ip nexthop add id 7 via 10.90.0.9 dev eth0; ip route add default nhid 7",
+    "ip route add default tos 0x10 via 10.90.0.9 dev eth0",
+    "ip route add default metric 77 via 10.90.0.9 dev eth0",
+    "ip -6 route add unreachable default metric 1",
+    "ip link set eth0 down; ip link set eth0 name real; ip link add eth0 type veth peer name zz; ip link set zz up",
+    "ip link add brx type bridge; ip link set eth0 master brx",
+    "ip link set lo down; ip link set lo name loo",
+    "ip addr flush dev eth0 scope global; ip addr add 10.90.0.2 peer 192.0.2.4/24 dev eth0",
+    "ip link set eth0 name other; ip link add eth0 type bridge",
+)
+
+
+def test_every_trick_is_repaired(pods0: Host) -> None:
+    sandbox = pods0.do("pod_sandbox", name="web", network="pods0")["sandbox"]
+    steps: list[Any] = []
+    for trick in TRICKS:
+        inside = "; ".join(f"ip netns exec {sandbox['ns_name']} {command}" for command in trick.split("; "))
+        alive = f"ip netns exec {sandbox['ns_name']} ping -c1 -W2 -n 10.90.0.1"
+        steps += [inside, ("pod_sandbox", {"name": "web"}), alive]
+    for trick, repaired in zip(TRICKS, pods0.quartets(*steps)):
+        assert repaired["sandbox"]["id"] == sandbox["id"], trick
+
+
+def test_what_the_kernel_writes_otherwise_is_no_drift(pods0: Host) -> None:
+    settings = {"net.ipv4.ip_local_reserved_ports": "8080,8081", "net.ipv4.ip_forward": "01"}
+    pods0.quartets(
+        ("pod_sandbox", {"name": "web", "network": "pods0", "sysctls": settings}),
+        ("pod_sandbox", {"name": "web", "sysctls": {**settings, "net.ipv4.ip_local_reserved_ports": "90,91"}}),
+    )
+
+
+def test_what_cannot_be_in_a_sandbox_is_refused_by_name(pods0: Host) -> None:
+    pods0.refusals(
+        "pod_sandbox",
+        ({"name": "a", "network": "pods0", "sysctls": {"net.ipv4": "1"}}, "invalid_argument", "net.ipv4"),
+        ({"name": "a", "network": "pods0", "rootfs": ["/"]}, "invalid_argument", "host's own"),
+        ({"name": "a", "network": "pods0", "rootfs": ["/proc/1/root"]}, "invalid_argument", "host's own"),
+        ({"name": "a", "namespaces": []}, "invalid_argument", "at least one"),
+    )
+
+
+def test_a_hostile_root_does_not_keep_its_sandbox(pods0: Host) -> None:
+    pods0.sh("mkdir -p /run/r/etc")
+    pods0.do("pod_sandbox", name="web", network="pods0", rootfs=["/run/r"])
+    pods0.sh("rm /run/r/etc/resolv.conf; mkdir /run/r/etc/resolv.conf")
+    assert pods0.do("pod_sandbox_info")["sandboxes"][0]["state"] == "degraded"
+    pods0.quartet("pod_sandbox", name="web", state="absent")
+
+
+def test_a_lost_state_file_hides_nobody(pods0: Host) -> None:
+    """Processes inside still count where only the pins are left to tell the namespaces by."""
+    sandbox = pods0.do("pod_sandbox", name="web", network="pods0")["sandbox"]
+    inside = pods0.start("ip", "netns", "exec", sandbox["ns_name"], "sh", "-c", "echo ready; exec sleep 300")
+    assert inside.stdout is not None and inside.stdout.readline() == "ready\n"
+    pods0.sh(f"rm /run/podnet/sandboxes/{sandbox['id']}/state.json")
+    assert pods0.refused("pod_sandbox", name="web", state="absent")["reason"] == "in_use"
+    assert pods0.refused("pod_sandbox", name="web")["reason"] == "in_use"
+    anew = pods0.do("pod_sandbox", name="web", state="recreated", force=True)["sandbox"]
+    assert anew["addresses"] == sandbox["addresses"] and pods0.pings(anew, "10.90.0.1")
+    assert inside.wait(5) and pods0.run("kill", "-0", str(sandbox["pause_pid"]), check=False).returncode
