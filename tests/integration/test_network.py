@@ -119,6 +119,13 @@ def test_drift_is_shown_and_repaired(pods0: Host) -> None:
     assert not differences(picture, pods0.drive({"snapshot": True}))
 
 
+def test_an_mtu_stays_when_sandboxes_come_and_go(host: Host) -> None:
+    host.do("bridge_network", name="pods0", subnet="10.90.0.0/24", mtu=1400)
+    host.play(task("pod_sandbox", name="web", network="pods0"), task("pod_sandbox", name="web", state="absent"))
+    assert bridge(host)["mtu"] == 1400
+    assert host.do("bridge_network", name="pods0")["changed"] is False
+
+
 def test_a_foreign_bridge_is_not_adopted(host: Host) -> None:
     host.sh("ip link add pods0 type bridge; ip addr add 10.90.0.1/24 dev pods0")
     picture = host.drive({"snapshot": True})

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from model import World
 from runs import made
+from state import FOREIGN_NETNS
 
 _QUICK = settings(
     deadline=None, derandomize=True, max_examples=120, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck)
@@ -35,3 +36,10 @@ def pods0(world: World) -> World:
 def web(pods0: World) -> World:
     """The same with the sandbox web on it."""
     return made(pods0, sandbox={"name": "web", "network": "pods0"})
+
+
+@pytest.fixture
+def theirs(pods0: World) -> World:
+    """The host with a network namespace of somebody else."""
+    pods0.add_netns(FOREIGN_NETNS)
+    return pods0

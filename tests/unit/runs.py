@@ -11,9 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Draft, Plan
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link
+from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import Operation, Phase
 from ansible_collections.podnet.linux.plugins.module_utils._plan.planner import plan_networks, plan_prune, plan_sandboxes
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import Sandbox, SandboxRequest
+from kernel import NetNamespace
 from model import World, apply
 
 Options = dict[str, Any]
@@ -52,6 +55,22 @@ def made(world: World, *, network: Options | None = None, sandbox: Options | Non
 
 def sandbox_named(world: World, name: str) -> Sandbox:
     return next(sandbox for sandbox in world.sandboxes().values() if sandbox.name == name)
+
+
+def inside(world: World, name: str = "web") -> NetNamespace:
+    """The network namespace of a sandbox."""
+    return world.net_of(sandbox_named(world, name).id)
+
+
+def peer(world: World, name: str = "web") -> Link:
+    """The host end of its first interface."""
+    return world.host.links[sandbox_named(world, name).veth_host(0)]
+
+
+def reversible(world: World, *options: Options) -> list[Operation]:
+    """What a pod_sandbox task does before its point of no return."""
+    steps = itertools.takewhile(lambda step: step[0] not in (Phase.MARK, Phase.DESTROY), sandboxes(world, *options).steps)
+    return [operation for _phase, operation in steps]
 
 
 def _ids(world: World) -> Callable[[], str]:

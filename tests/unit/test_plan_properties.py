@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+import damages
 import scenarios
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Plan
@@ -34,7 +35,7 @@ def test_a_second_run_changes_nothing(data: st.DataObject) -> None:
 
 @given(st.data())
 def test_a_second_run_on_a_damaged_host_changes_nothing(data: st.DataObject) -> None:
-    world = scenarios.damaged(scenarios.lived_in(data), data, scenarios.ANY)
+    world = damages.damaged(scenarios.lived_in(data), data, damages.ANY)
     world = apply(world, networks(world, *({"name": name} for name in world.networks())))
     task = scenarios.task(world, data)
     plan = _accepted(task, world)
@@ -44,7 +45,7 @@ def test_a_second_run_on_a_damaged_host_changes_nothing(data: st.DataObject) -> 
 @given(st.data())
 def test_a_run_repairs_any_damage(data: st.DataObject) -> None:
     world = scenarios.lived_in(data)
-    repaired = scenarios.repair(scenarios.damaged(world, data, scenarios.ANY))
+    repaired = scenarios.repair(damages.damaged(world, data, damages.ANY))
     assert not networks(repaired, *({"name": name} for name in repaired.networks())).steps
     assert not sandboxes(repaired, *({"id": item} for item in repaired.sandboxes())).steps
 
@@ -52,7 +53,7 @@ def test_a_run_repairs_any_damage(data: st.DataObject) -> None:
 @given(st.data())
 def test_a_repaired_host_is_as_it_was(data: st.DataObject) -> None:
     world = scenarios.repair(scenarios.lived_in(data))
-    repaired = scenarios.repair(scenarios.damaged(world, data, scenarios.ANY))
+    repaired = scenarios.repair(damages.damaged(world, data, damages.ANY))
     assert not list(_differences(_declared(world), _declared(repaired)))
 
 
@@ -60,7 +61,7 @@ def test_a_repaired_host_is_as_it_was(data: st.DataObject) -> None:
 def test_undoing_gives_back_what_was(data: st.DataObject) -> None:
     world = scenarios.lived_in(data)
     if data.draw(st.booleans(), label="damaged"):
-        world = scenarios.damaged(world, data, scenarios.REVERSIBLE)
+        world = damages.damaged(world, data, damages.REVERSIBLE)
         world = apply(world, networks(world, *({"name": name} for name in world.networks())))
     done = _reversible(_accepted(scenarios.task(world, data), world))
     done = done[: data.draw(st.integers(0, len(done)), label="performed")]
@@ -80,7 +81,7 @@ def test_check_mode_plans_the_same(data: st.DataObject) -> None:
 @settings(max_examples=50)
 @given(st.data())
 def test_a_plan_has_steps_exactly_where_it_reports_changes(data: st.DataObject) -> None:
-    world = scenarios.damaged(scenarios.lived_in(data), data, scenarios.ANY)
+    world = damages.damaged(scenarios.lived_in(data), data, damages.ANY)
     world = apply(world, networks(world, *({"name": name} for name in world.networks())))
     plan = _accepted(scenarios.task(world, data), world)
     assert bool(plan.steps) == bool(plan.changes)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +21,6 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import (
     CreateVeth,
     DeleteVeth,
-    Operation,
     Phase,
     PinNamespace,
     RemoveAddress,
@@ -30,30 +28,10 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.operations impo
 )
 from kernel import NetNamespace
 from model import World, apply, undo
-from runs import Options, made, networks, sandbox_named, sandboxes
-from state import FOREIGN_NETNS, POD_SYSCTLS, Process
+from runs import inside, made, networks, peer, reversible, sandbox_named, sandboxes
+from state import FOREIGN_NETNS, Process
 
 WEB = {"name": "web"}
-
-
-def inside(world: World, name: str = "web") -> NetNamespace:
-    return world.net_of(sandbox_named(world, name).id)
-
-
-def peer(world: World, name: str = "web") -> Link:
-    return world.host.links[sandbox_named(world, name).veth_host(0)]
-
-
-def reversible(world: World, *options: Options) -> list[Operation]:
-    steps = itertools.takewhile(lambda step: step[0] not in (Phase.MARK, Phase.DESTROY), sandboxes(world, *options).steps)
-    return [operation for _phase, operation in steps]
-
-
-@pytest.fixture
-def theirs(pods0: World) -> World:
-    """The host with a network namespace of somebody else."""
-    pods0.add_netns(FOREIGN_NETNS)
-    return pods0
 
 
 def test_a_sandbox_gets_one_address_per_subnet(web: World) -> None:
@@ -138,58 +116,6 @@ def test_recreated_keeps_id_leases_and_macs(web: World) -> None:
 def test_recreated_makes_new_namespaces(web: World) -> None:
     after = apply(web, sandboxes(web, {"name": "web", "state": "recreated"}))
     assert not set(after.pins.values()) & set(web.pins.values())
-
-
-def test_recreated_works_on_a_given_namespace(theirs: World) -> None:
-    world = made(theirs, sandbox={"name": "web", "network": "pods0", "netns": FOREIGN_NETNS})
-    after = apply(world, sandboxes(world, {"name": "web", "state": "recreated"}))
-    assert "eth0" in inside(after).links
-
-
-def test_a_given_namespace_outlives_its_sandbox(theirs: World) -> None:
-    world = made(theirs, sandbox={"name": "web", "network": "pods0", "netns": FOREIGN_NETNS})
-    after = apply(world, sandboxes(world, {"name": "web", "state": "absent"}))
-    assert set(after.nets[after.paths[FOREIGN_NETNS]].links) == {"lo"}
-
-
-def test_a_given_namespace_keeps_its_own_default_route(theirs: World) -> None:
-    target = theirs.nets[theirs.paths[FOREIGN_NETNS]]
-    target.add_link(Link("wan0", up=True))
-    target.add_address("wan0", "203.0.113.2/24")
-    target.add_route("0.0.0.0/0", "203.0.113.1", "wan0")
-    plan = sandboxes(theirs, {"name": "web", "network": "pods0", "netns": FOREIGN_NETNS})
-    after = apply(theirs, plan)
-    assert Route("0.0.0.0/0", "203.0.113.1", "wan0") in inside(after).routes and "wan0" in plan.warnings[0]
-
-
-def test_a_given_namespace_keeps_an_interface_of_the_name(theirs: World) -> None:
-    theirs.nets[theirs.paths[FOREIGN_NETNS]].add_link(Link("eth0"))
-    with pytest.raises(InUse, match="eth0 exists already"):
-        sandboxes(theirs, {"name": "web", "network": "pods0", "netns": FOREIGN_NETNS})
-
-
-def test_a_given_namespace_that_is_gone_is_an_error(pods0: World) -> None:
-    with pytest.raises(InvalidArgument, match=r"netns: .*does not exist"):
-        sandboxes(pods0, {"name": "web", "network": "pods0", "netns": FOREIGN_NETNS})
-
-
-def test_undoing_gives_a_given_namespace_its_settings_back(theirs: World) -> None:
-    steps = reversible(theirs, {"name": "web", "network": "pods0", "netns": FOREIGN_NETNS, "sysctls": {"net.core.somaxconn": 7}})
-    undone = undo(apply(theirs, steps), steps)
-    assert undone.nets[undone.paths[FOREIGN_NETNS]].sysctls == POD_SYSCTLS
-
-
-def test_a_sysctl_that_a_given_namespace_does_not_have_is_refused(theirs: World) -> None:
-    with pytest.raises(InvalidArgument, match=r"'net\.core\.nothing' does not exist"):
-        sandboxes(theirs, {"name": "web", "network": "pods0", "netns": FOREIGN_NETNS, "sysctls": {"net.core.nothing": 7}})
-
-
-def test_a_given_namespace_with_settings_is_pinned_again(theirs: World) -> None:
-    world = made(
-        theirs, sandbox={"name": "web", "network": "pods0", "netns": FOREIGN_NETNS, "pause": False, "sysctls": {"net.core.somaxconn": 7}}
-    )
-    del world.pins[sandbox_named(world, "web").id, "net"]
-    assert [type(operation) for operation in sandboxes(world, WEB).operations] == [PinNamespace]
 
 
 def test_a_sysctl_may_join_later(web: World) -> None:

@@ -89,7 +89,14 @@ class Netlink:
         return socket.if_indextoname(best[0][2]) if best else None
 
     def create_bridge(self, name: str, mac: str, mtu: int) -> None:
-        self._do(self._socket.link, "add", ifname=name, kind="bridge", address=mac, mtu=mtu, br_stp_state=0, br_forward_delay=0)
+        """Only an MTU that differs from the one at birth, and is set later, does not follow the ports (br_mtu_auto_adjust)."""
+        birth = 1500 if mtu != 1500 else 1280
+        self._do(self._socket.link, "add", ifname=name, kind="bridge", address=mac, mtu=birth, br_stp_state=0, br_forward_delay=0)
+        try:
+            self.set_link(name, {"mtu": mtu})
+        except BaseException:
+            self.delete_link(name)
+            raise
 
     def create_veth(self, interface: str, mac: str, mtu: int, peer: str, peer_mac: str, peer_netns: int) -> None:
         """Both ends at once, each born where it belongs; ``peer_netns`` is an open descriptor."""
