@@ -24,28 +24,28 @@ class World(State):
         raise ModelError(f"the model does not know {type(operation).__name__}")
 
     @perform.register
-    def _(self, operation: ops.WriteRecord) -> None:
+    def _write_record(self, operation: ops.WriteRecord) -> None:
         self.records[operation.kind, operation.key] = json.dumps(operation.record)
 
     @perform.register
-    def _(self, operation: ops.DeleteRecord) -> None:
+    def _delete_record(self, operation: ops.DeleteRecord) -> None:
         self.records.pop((operation.kind, operation.key), None)
 
     @perform.register
-    def _(self, operation: ops.TakeLease) -> None:
+    def _take_lease(self, operation: ops.TakeLease) -> None:
         held = self.leases.setdefault(operation.network, {})
         if held.get(operation.address) not in (operation.previous, operation.owner):
             raise ModelError(f"{operation.address} is held by {held[operation.address]}")
         held[operation.address] = operation.owner
 
     @perform.register
-    def _(self, operation: ops.ReleaseLease) -> None:
+    def _release_lease(self, operation: ops.ReleaseLease) -> None:
         held = self.leases.get(operation.network, {})
         if held.get(operation.address) == operation.owner:
             del held[operation.address]
 
     @perform.register
-    def _(self, operation: ops.SetCursor) -> None:
+    def _set_cursor(self, operation: ops.SetCursor) -> None:
         at = self.cursors.setdefault(operation.network, {})
         if operation.address is None:
             at.pop(operation.version, None)
@@ -53,21 +53,21 @@ class World(State):
             at[operation.version] = operation.address
 
     @perform.register
-    def _(self, operation: ops.ForgetPool) -> None:
+    def _forget_pool(self, operation: ops.ForgetPool) -> None:
         if self.leases.pop(operation.network, None):
             raise ModelError(f"pool {operation.network} still has leases")
         self.cursors.pop(operation.network, None)
 
     @perform.register
-    def _(self, operation: ops.WriteFile) -> None:
+    def _write_file(self, operation: ops.WriteFile) -> None:
         self.files[operation.path] = operation.content
 
     @perform.register
-    def _(self, operation: ops.RemoveFile) -> None:
+    def _remove_file(self, operation: ops.RemoveFile) -> None:
         self.files.pop(operation.path, None)
 
     @perform.register
-    def _(self, operation: ops.SetSysctl) -> None:
+    def _set_sysctl(self, operation: ops.SetSysctl) -> None:
         if operation.where is None:
             self.host.set_sysctl(operation.name, operation.value)
         elif operation.name.startswith("net."):
@@ -76,36 +76,36 @@ class World(State):
             self._set_ipc(self.pins[operation.where, "ipc"], operation.name, operation.value)
 
     @perform.register
-    def _(self, operation: ops.CreateBridge) -> None:
+    def _create_bridge(self, operation: ops.CreateBridge) -> None:
         self.host.add_link(Link(operation.name, kind="bridge", mac=operation.mac, mtu=1500))
         self.host.set_link(operation.name, {"mtu": operation.mtu})
 
     @perform.register
-    def _(self, operation: ops.DeleteLink) -> None:
+    def _delete_link(self, operation: ops.DeleteLink) -> None:
         self.delete_link(self.net_of(operation.where), operation.name)
 
     @perform.register
-    def _(self, operation: ops.SetLink) -> None:
+    def _set_link(self, operation: ops.SetLink) -> None:
         self.net_of(operation.where).set_link(operation.name, dict(operation.settings))
 
     @perform.register
-    def _(self, operation: ops.AddAddress) -> None:
+    def _add_address(self, operation: ops.AddAddress) -> None:
         self.net_of(operation.where).add_address(operation.link, operation.address)
 
     @perform.register
-    def _(self, operation: ops.RemoveAddress) -> None:
+    def _remove_address(self, operation: ops.RemoveAddress) -> None:
         self.net_of(operation.where).remove_address(operation.link, operation.address)
 
     @perform.register
-    def _(self, operation: ops.AddRoute) -> None:
+    def _add_route(self, operation: ops.AddRoute) -> None:
         self.net_of(operation.where).add_route(operation.destination, operation.gateway, operation.link)
 
     @perform.register
-    def _(self, operation: ops.RemoveRoute) -> None:
+    def _remove_route(self, operation: ops.RemoveRoute) -> None:
         self.net_of(operation.where).remove_route(operation.destination, operation.gateway, operation.link)
 
     @perform.register
-    def _(self, operation: ops.CreateVeth) -> None:
+    def _create_veth(self, operation: ops.CreateVeth) -> None:
         inside = self.net_of(operation.where)
         if operation.peer in self.host.links:
             raise ModelError(f"{operation.peer} exists")
@@ -114,15 +114,15 @@ class World(State):
         self.veths[operation.peer] = (self.pins[operation.where, "net"], operation.interface)
 
     @perform.register
-    def _(self, operation: ops.DeleteVeth) -> None:
+    def _delete_veth(self, operation: ops.DeleteVeth) -> None:
         self.delete_link(self.host, operation.peer)
 
     @perform.register
-    def _(self, operation: ops.LoadRules) -> None:
+    def _load_rules(self, operation: ops.LoadRules) -> None:
         self.rules = operation.ruleset.strip()
 
     @perform.register
-    def _(self, operation: ops.CreateNamespaces) -> None:
+    def _create_namespaces(self, operation: ops.CreateNamespaces) -> None:
         state = self.state_of(operation.where)
         for kind in operation.kinds:
             if (operation.where, kind) in self.pins:
@@ -140,7 +140,7 @@ class World(State):
             self.perform(ops.SetSysctl(operation.where, name, value, ""))
 
     @perform.register
-    def _(self, operation: ops.PinNamespace) -> None:
+    def _pin_namespace(self, operation: ops.PinNamespace) -> None:
         if (operation.where, operation.kind) in self.pins:
             raise ModelError(f"the {operation.kind} pin of {operation.where} is taken")
         if operation.source.startswith("/proc/"):
@@ -152,24 +152,24 @@ class World(State):
         self.pins[operation.where, operation.kind] = number
 
     @perform.register
-    def _(self, operation: ops.RemovePins) -> None:
+    def _remove_pins(self, operation: ops.RemovePins) -> None:
         for kind in operation.kinds:
             self.pins.pop((operation.where, kind), None)
         self.collect()
 
     @perform.register
-    def _(self, operation: ops.SetHostname) -> None:
+    def _set_hostname(self, operation: ops.SetHostname) -> None:
         self.uts[self.pins[operation.where, "uts"]] = operation.hostname
 
     @perform.register
-    def _(self, operation: ops.StartPause) -> None:
+    def _start_pause(self, operation: ops.StartPause) -> None:
         pid = self.number()
         namespaces = {kind: self.pins[operation.where, kind] for kind in operation.kinds}
         self.processes[pid] = Process({**namespaces, "pid": self.number() if operation.new_pid_namespace else HOST})
         self.state_of(operation.where)["pause"] = pid
 
     @perform.register
-    def _(self, operation: ops.StopPause) -> None:
+    def _stop_pause(self, operation: ops.StopPause) -> None:
         state = self.states.get(operation.where)
         if state is not None:
             self.processes.pop(state["pause"], None)
@@ -177,33 +177,33 @@ class World(State):
         self.collect()
 
     @perform.register
-    def _(self, operation: ops.EndProcesses) -> None:
+    def _end_processes(self, operation: ops.EndProcesses) -> None:
         for pid in self.occupants(self.sandboxes()[operation.where]):
             del self.processes[pid]
         self.collect()
 
     @perform.register
-    def _(self, operation: ops.FurnishRootfs) -> None:
+    def _furnish_rootfs(self, operation: ops.FurnishRootfs) -> None:
         self.kept.setdefault((operation.where, operation.root), self.roots.get(operation.root))
         self.roots[operation.root] = operation.content
 
     @perform.register
-    def _(self, operation: ops.RestoreRootfs) -> None:
+    def _restore_rootfs(self, operation: ops.RestoreRootfs) -> None:
         if (operation.where, operation.root) in self.kept:
             kept = self.kept.pop((operation.where, operation.root))
             if operation.where in (self.roots.get(operation.root) or ""):
                 self.roots[operation.root] = kept
 
     @perform.register
-    def _(self, operation: ops.MakeRuntime) -> None:
+    def _make_runtime(self, operation: ops.MakeRuntime) -> None:
         self.runtimes.add(operation.where)
 
     @perform.register
-    def _(self, operation: ops.SaveState) -> None:
+    def _save_state(self, operation: ops.SaveState) -> None:
         self.state_of(operation.where).update(operation.fields)
 
     @perform.register
-    def _(self, operation: ops.RemoveRuntime) -> None:
+    def _remove_runtime(self, operation: ops.RemoveRuntime) -> None:
         if any(where == operation.where and kind != "net" for where, kind in self.pins):
             raise ModelError(f"the directory of {operation.where} is busy")
         self.runtimes.discard(operation.where)

@@ -42,11 +42,25 @@ class Process:
     namespaces: dict[str, int]
 
 
+def host_namespace() -> NetNamespace:
+    """A host with an uplink, forwarding off."""
+    settings = {"net/ipv4/ip_forward": "0", f"{CONF4}/all/accept_redirects": "1"}
+    settings.update({f"{CONF4}/{item}/forwarding": "0" for item in ("default", "lo")})
+    for item in ("all", "default", "lo"):
+        settings.update({f"{CONF}/{item}/{key}": value for key, value in (("forwarding", "0"), ("accept_ra", "1"), ("disable_ipv6", "0"))})
+    host = NetNamespace(settings)
+    host.add_link(Link(UPLINK, mac="52:54:00:00:00:01", up=True))
+    host.add_address(UPLINK, "192.0.2.10/24")
+    host.add_link(Link("docker0", kind="bridge", mac="52:54:00:00:00:02", up=True))
+    host.add_address("docker0", "172.17.0.1/16")
+    return host
+
+
 @dataclass
 class State:
     """The host as the kernel and the files have it; mutable, copied where a test goes two ways from one state."""
 
-    host: NetNamespace = field(default_factory=lambda: host_namespace())
+    host: NetNamespace = field(default_factory=host_namespace)
     nets: dict[int, NetNamespace] = field(default_factory=dict)
     uts: dict[int, str] = field(default_factory=dict)
     ipcs: dict[int, dict[str, str]] = field(default_factory=dict)
@@ -213,17 +227,3 @@ class State:
             routes=tuple(route for route in inside.routes if route.destination in ("0.0.0.0/0", "::/0")),
             sysctls={name: value for name, value in inside.sysctls.items() if name.startswith("net.")},
         )
-
-
-def host_namespace() -> NetNamespace:
-    """A host with an uplink, forwarding off."""
-    settings = {"net/ipv4/ip_forward": "0", f"{CONF4}/all/accept_redirects": "1"}
-    settings.update({f"{CONF4}/{item}/forwarding": "0" for item in ("default", "lo")})
-    for item in ("all", "default", "lo"):
-        settings.update({f"{CONF}/{item}/{key}": value for key, value in (("forwarding", "0"), ("accept_ra", "1"), ("disable_ipv6", "0"))})
-    host = NetNamespace(settings)
-    host.add_link(Link(UPLINK, mac="52:54:00:00:00:01", up=True))
-    host.add_address(UPLINK, "192.0.2.10/24")
-    host.add_link(Link("docker0", kind="bridge", mac="52:54:00:00:00:02", up=True))
-    host.add_address("docker0", "172.17.0.1/16")
-    return host
