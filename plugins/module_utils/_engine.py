@@ -71,10 +71,10 @@ def run_sandboxes(requests: Sequence[SandboxRequest], settings: Settings) -> Out
         results = []
         for request in requests:
             known = find_sandbox(before, request) if request.id is not None or request.state == "absent" else None
-            name = request.name or (known.name if known else "")
+            name = request.name or (known.name if known else None)
             result: Result = {"id": known.id if known else request.id, "name": name, "state": "absent"}
             if request.state != "absent":
-                planned = changes.get(name)
+                planned = changes.get(str(name))
                 if settings.check and planned is not None:
                     result = {**planned.before, **planned.after}
                 else:

@@ -122,6 +122,7 @@ options:
     description:
       - Kernel settings of the sandbox's own namespaces, C(net.*), C(kernel.shm*), C(kernel.msg*), C(kernel.sem),
         C(fs.mqueue.*), set before anything can join.
+      - Those of one interface, such as C(net.ipv4.conf.eth0.rp_filter), are set as soon as it is made.
       - A setting that is dropped from the dictionary keeps its value until the sandbox is recreated.
     type: dict
   labels: &labels

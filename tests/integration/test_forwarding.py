@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from host import Host
 
 ADVERTISE = """
-import socket, struct, sys, time
+import socket, struct, sys
 out = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
 out.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
 prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 1800, 1800, 0) + socket.inet_pton(socket.AF_INET6, "2001:db8:7::")
 message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, int(sys.argv[1]), 0, 0) + prefix
-for _ in range(3):
-    out.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex("eth0")))
-    time.sleep(0.2)
+out.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex("eth0")))
 """
+PATIENCE = 20
+"""Seconds; an advertisement may get lost while the link comes up."""
+
 DUAL = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
 
 
@@ -35,7 +38,13 @@ def advertised(host: Host) -> Host:
 
 
 def advertise(host: Host, lifetime: int = 1800) -> None:
-    host.run("ip", "netns", "exec", "router", "python3", "-c", ADVERTISE, str(lifetime))
+    """Until the host has understood."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        host.run("ip", "netns", "exec", "router", "python3", "-c", ADVERTISE, str(lifetime))
+        time.sleep(0.2)
+        if learned(host) == bool(lifetime):
+            return
 
 
 def learned(host: Host) -> bool:
@@ -77,7 +86,8 @@ def test_without_force_forwarding_advertisements_are_believed_all_the_same(adver
 def test_a_pod_cannot_advertise_itself_to_the_host(host: Host) -> None:
     host.do("bridge_network", **DUAL)
     sandbox = host.do("pod_sandbox", name="web", network="pods0")["sandbox"]
-    host.inside(sandbox, "python3", "-c", ADVERTISE, "1800")
+    for _number in range(3):
+        host.inside(sandbox, "python3", "-c", ADVERTISE, "1800")
     assert not learned(host)
     assert "2001:db8:7:" not in host.sh("ip -6 addr show dev pods0")
 

@@ -131,6 +131,19 @@ def test_a_given_namespace_is_furnished_and_not_owned(pods0: Host) -> None:
     assert [link["ifname"] for link in pods0.json("ip", "-n", "theirs", "-j", "link")] == ["lo", "eth7"]
 
 
+def test_a_given_namespace_that_its_owner_made_anew(pods0: Host) -> None:
+    pods0.sh("ip netns add theirs")
+    pods0.do("pod_sandbox", name="web", network="pods0", netns="/run/netns/theirs")
+    pods0.sh("ip netns del theirs; ip netns add theirs; ip netns exec theirs ip link add eth0 type bridge")
+    assert "made it anew" in pods0.do("pod_sandbox_info")["sandboxes"][0]["problems"][0]
+    assert pods0.refused("pod_sandbox", name="web")["reason"] == "not_found"
+    assert pods0.refused("pod_sandbox", name="web", state="recreated")["reason"] == "in_use"
+    pods0.sh("ip -n theirs link del eth0")
+    pods0.do("pod_sandbox", name="web", state="recreated")
+    assert pods0.run("ip", "netns", "exec", "theirs", "ping", "-c1", "-W1", "10.90.0.1").returncode == 0
+    pods0.quartet("pod_sandbox", name="web", state="absent")
+
+
 def test_a_namespace_of_a_process_is_furnished_and_its_interfaces_stay(pods0: Host) -> None:
     holder = pods0.start("unshare", "--net", "sh", "-c", "ip link add eth0 type bridge; echo $$; sleep 300")
     assert holder.stdout is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host import Host
+from host import Host, task
 
 OURS = "# Written by podnet.linux for sandbox web"
 
@@ -56,8 +56,23 @@ def test_what_was_there_is_put_back(pods0: Host, root: Path) -> None:
 def test_a_directory_that_leads_out_is_not_followed(pods0: Host, root: Path) -> None:
     """etc is a symlink to the host's own directory: inside the root it leads nowhere, and nowhere is where it may lead."""
     pods0.sh(f"rmdir {root}/etc; ln -s /run/outside {root}/etc")
-    pods0.play({"podnet.linux.pod_sandbox": options(root)})
+    refused = pods0.refused("pod_sandbox", **options(root))
+    assert refused["reason"] == "invalid_argument" and str(root) in refused["msg"]
     assert pods0.sh("cat /run/outside/resolv.conf; ls /run/outside") == "precious\nresolv.conf\n"
+
+
+def test_a_hostile_root_holds_up_nothing_else(pods0: Host, root: Path) -> None:
+    """Gone, or made impossible: its sandbox's network can still be changed, and the info module says what is off."""
+    pods0.do("pod_sandbox", **options(root))
+    for trick in (f"rm -r {root}/etc; ln -s /run/outside {root}/etc", f"rm -r {root}"):
+        pods0.sh(trick)
+        mtu = 1400 + len(trick)
+        results = pods0.play(task("bridge_network", name="pods0", mtu=mtu), task("pod_sandbox", name="web"), task("pod_sandbox_info"))
+        changed, again, info = (pods0.must(result) for result in results)
+        assert changed["changed"] and not again["changed"]
+        assert str(root) in changed["warnings"][0] and str(root) in info["sandboxes"][0]["problems"][0]
+        assert pods0.refused("pod_sandbox", **options(root))["reason"] == "invalid_argument"
+    pods0.quartet("pod_sandbox", name="web", state="absent")
 
 
 def test_a_read_only_root_is_mounted_over(pods0: Host, root: Path) -> None:

@@ -39,6 +39,7 @@ DAMAGES = {
     "ip -n {ns_name} link set eth0 mtu 1300": "mtu",
     "ip -n {ns_name} link set eth0 address 02:00:00:00:00:01": "mac",
     "ip -n {ns_name} link set lo down": "up of lo",
+    "ip addr add 192.0.2.9/24 dev {veth_host}": "192.0.2.9",
     "ip link set {veth_host} nomaster": "master",
     "ip link set {veth_host} alias somebody; ip link set {veth_host} alias ''": "alias",
     "ip link set {veth_host} type bridge_slave isolated on": "isolated",
@@ -177,9 +178,12 @@ def test_recreated_keeps_identity_and_always_changes(pods0: Host) -> None:
 
 
 def test_bad_input_is_refused_by_name(pods0: Host) -> None:
-    pods0.play(
-        task("pod_sandbox", name="web", network="pods0"), task("bridge_network", name="v4", subnet="10.99.0.0/24", reserved=["10.99.0.7"])
+    web, _v4, info = pods0.play(
+        task("pod_sandbox", name="web", network="pods0"),
+        task("bridge_network", name="v4", subnet="10.99.0.0/24", reserved=["10.99.0.7"]),
+        task("bridge_network_info", name="pods0"),
     )
+    mac, bridge = web["sandbox"]["mac"], info["networks"][0]["mac"]
     picture = pods0.drive({"snapshot": True})
     pods0.refusals(
         "pod_sandbox",
@@ -200,6 +204,9 @@ def test_bad_input_is_refused_by_name(pods0: Host) -> None:
         ({"name": "a", "networks": [{"name": "pods0"}, {"name": "pods0"}]}, "invalid_argument", "twice"),
         ({"name": "a", "networks": [{"name": "pods0", "mac": "01:00:00:00:00:01"}]}, "invalid_argument", "mac"),
         ({"name": "a", "networks": [{"name": "pods0", "interface": "a/b"}]}, "invalid_argument", "interface"),
+        ({"name": "a", "networks": [{"name": "pods0", "mac": mac}]}, "address_in_use", "web"),
+        ({"name": "a", "networks": [{"name": "pods0", "mac": bridge}]}, "address_in_use", "the bridge"),
+        ({"name": "a", "network": "vh-01234567"}, "invalid_argument", "vh-01234567"),
         ({"name": "a", "network": "pods0", "sysctls": {"kernel.hostname": "x"}}, "invalid_argument", "kernel.hostname"),
         ({"name": "a", "network": "pods0", "sysctls": {"net.ipv4.ip_forward/../../../kernel/x": 1}}, "invalid_argument", "sysctls"),
         ({"name": "a", "network": "pods0", "sysctls": {"net.core.nonsense": 1}}, "invalid_argument", "net.core.nonsense"),

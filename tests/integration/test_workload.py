@@ -19,6 +19,10 @@ TRICKS = (
     "ip link set eth0 down; ip link set eth0 name real; ip link add eth0 type veth peer name zz; ip link set zz up",
     "ip link add brx type bridge; ip link set eth0 master brx",
     "ip link set lo down; ip link set lo name loo",
+    "ip link set lo down; ip link set lo name loo; ip link add lo type bridge",
+    "ip link set eth0 down; ip link set eth0 name real; ip link set lo down; ip link set lo name eth0",
+    "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1",
+    "sysctl -qw net.ipv6.conf.all.disable_ipv6=1; ip link del eth0",
     "ip addr flush dev eth0 scope global; ip addr add 10.90.0.2 peer 192.0.2.4/24 dev eth0",
     "ip link set eth0 name other; ip link add eth0 type bridge",
 )
@@ -43,6 +47,20 @@ def test_what_the_kernel_writes_otherwise_is_no_drift(pods0: Host) -> None:
     )
 
 
+def test_settings_of_its_interfaces(pods0: Host) -> None:
+    """They are there only once the interface is, and go with it."""
+    names = ("net.ipv4.conf.eth0.rp_filter", "net.ipv6.conf.eth0.hop_limit", "net.ipv6.conf.default.disable_ipv6")
+    settings = dict(zip(names, (2, 33, 1)))
+    sandbox, *_rest = pods0.quartets(
+        ("pod_sandbox", {"name": "web", "network": "pods0", "sysctls": settings}),
+        ("pod_sandbox", {"name": "web", "networks": [{"name": "pods0", "interface": "eth0", "mac": "02:00:00:00:00:07"}]}),
+        ("pod_sandbox", {"name": "web", "sysctls": {**settings, names[0]: 1}}),
+    )
+    pods0.do("pod_sandbox", name="web", state="recreated")
+    shown = pods0.inside(sandbox["sandbox"], "sysctl", "-n", *names).stdout.split()
+    assert shown == ["1", "33", "1"] and pods0.pings(sandbox["sandbox"], "fd00:90::1")
+
+
 def test_what_cannot_be_in_a_sandbox_is_refused_by_name(pods0: Host) -> None:
     pods0.refusals(
         "pod_sandbox",
@@ -50,6 +68,9 @@ def test_what_cannot_be_in_a_sandbox_is_refused_by_name(pods0: Host) -> None:
         ({"name": "a", "network": "pods0", "rootfs": ["/"]}, "invalid_argument", "host's own"),
         ({"name": "a", "network": "pods0", "rootfs": ["/proc/1/root"]}, "invalid_argument", "host's own"),
         ({"name": "a", "namespaces": []}, "invalid_argument", "at least one"),
+        ({"name": "a", "network": "pods0", "sysctls": {"net.ipv6.conf.all.disable_ipv6": 1}}, "invalid_argument", "IPv6"),
+        ({"name": "a", "network": "pods0", "sysctls": {"net.ipv6.conf.eth0.disable_ipv6": 1}}, "invalid_argument", "IPv6"),
+        ({"name": "a", "network": "pods0", "sysctls": {"net.ipv4.conf.eth1.rp_filter": 1}}, "invalid_argument", "eth1"),
     )
 
 

@@ -44,10 +44,7 @@ def _link(change: Callable[[World, NetNamespace, str, st.DataObject], None], *, 
     return damage
 
 
-def _add_foreign_address(world: World, inside: NetNamespace, name: str, data: st.DataObject) -> None:
-    """On a bridge or in a sandbox; an address on a port is nothing that was declared."""
-    if inside is world.host and name not in world.networks():
-        return
+def _add_foreign_address(_world: World, inside: NetNamespace, name: str, data: st.DataObject) -> None:
     address = data.draw(st.sampled_from(("10.90.0.30/27", "10.99.0.1/24", "10.91.0.30/27")))
     first = data.draw(st.booleans())
     kept = inside.links[name].addresses
@@ -176,6 +173,18 @@ def _disable_ipv6(world: World, data: st.DataObject) -> None:
             world.host.set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
 
 
+def _disable_ipv6_inside(world: World, data: st.DataObject) -> None:
+    for inside in _insides(world):
+        if data.draw(st.booleans()):
+            inside.set_sysctl(f"net/ipv6/conf/{data.draw(st.sampled_from(('all', 'default')))}/disable_ipv6", "1")
+
+
+def _rename_loopback(world: World, data: st.DataObject) -> None:
+    for inside in _insides(world):
+        inside.set_link("lo", {"up": False})
+        inside.set_link("lo", {"name": data.draw(st.sampled_from(("lo", "loo")))})
+
+
 def _lose_runtime(world: World, data: st.DataObject) -> None:
     for where in [where for where in world.states if data.draw(st.booleans())]:
         for kind in ("ipc", "uts"):
@@ -214,6 +223,8 @@ REVERSIBLE: tuple[Damage, ...] = (
     _change_inside,
     _change_host,
     _disable_ipv6,
+    _disable_ipv6_inside,
+    _rename_loopback,
 )
 """Damage whose repair can be taken back."""
 

@@ -65,6 +65,11 @@ class NetNamespace:
     def set_link(self, name: str, settings: Mapping[str, Any]) -> None:
         """As Netlink.set_link: everything in one message, the port flag in a second."""
         link = self.known(name)
+        if "name" in settings:
+            # The loopback is known by its index, whatever it is called.
+            if link.up and settings["name"] != (link.renamed or name):
+                raise ModelError(f"{name} is up and cannot be renamed")
+            self.links[name] = link = replace(link, renamed="" if settings["name"] == name else settings["name"])
         if "mtu" in settings:
             self._set_mtu(name, settings["mtu"])
             self.own_mtu.add(name)
@@ -132,8 +137,12 @@ class NetNamespace:
             self._set_everywhere(CONF4, "forwarding", value)
             if f"{CONF4}/all/accept_redirects" in self.sysctls:
                 self.sysctls[f"{CONF4}/all/accept_redirects"] = "0" if value == "1" else "1"
-        elif name.startswith(CONF) and name.endswith("/disable_ipv6") and value == "1":
-            self._drop_ipv6(name.split("/")[3])
+        elif name == f"{CONF}/all/disable_ipv6":
+            self._set_everywhere(CONF, "disable_ipv6", value)
+        if name.startswith(CONF) and name.endswith("/disable_ipv6") and value == "1":
+            scope = name.split("/")[3]
+            for link in list(self.links) if scope == "all" else [scope]:
+                self._drop_ipv6(link)
 
     def known(self, name: str) -> Link:
         if name not in self.links:

@@ -71,7 +71,9 @@ class World(State):
         if operation.where is None:
             self.host.set_sysctl(operation.name, operation.value)
         elif operation.name.startswith("net."):
-            self.net_of(operation.where).set_sysctl(operation.name, operation.value)
+            inside = self.net_of(operation.where)
+            path = operation.name.replace(".", "/")
+            inside.set_sysctl(path if path in inside.sysctls else operation.name, operation.value)
         else:
             self._set_ipc(self.pins[operation.where, "ipc"], operation.name, operation.value)
 

@@ -20,6 +20,12 @@ from state import FOREIGN_NETNS, UPLINK
 NETWORKS = ("pods0", "pods", "back")
 SANDBOXES = ("web", "web-1", "db")
 ROOTS = {name: (f"/srv/{name}/a", f"/srv/{name}/b") for name in SANDBOXES}
+SYSCTLS: tuple[dict[str, int], ...] = (
+    {},
+    {"net.core.somaxconn": 1024},
+    {"kernel.shmmax": 65536, "net.core.somaxconn": 1},
+    {"net.ipv4.conf.eth0.rp_filter": 2},
+)
 NAMESPACES = (["net", "ipc", "uts"], ["net"], ["net", "uts"], ["ipc", "uts"], ["net", "ipc", "uts", "pid"], ["ipc"])
 
 _FREE_OPTIONS = st.fixed_dictionaries(
@@ -81,7 +87,7 @@ def sandbox_options(name: str) -> st.SearchStrategy[dict[str, Any]]:
             "dns": st.sampled_from(([], ["198.51.100.7"])),
             "dns_search": st.sampled_from(([], ["web.example"])),
             "hosts": st.sampled_from(([], ["peer:10.0.0.1", "peer6:fd00::1"])),
-            "sysctls": st.sampled_from(({}, {"net.core.somaxconn": 1024}, {"kernel.shmmax": 65536, "net.core.somaxconn": 1})),
+            "sysctls": st.sampled_from(SYSCTLS),
             "labels": st.sampled_from(({}, {"team": "ci"})),
             "persistent": st.booleans(),
             "rootfs": st.sampled_from(([], list(ROOTS[name][:1]), list(ROOTS[name]))),

@@ -29,7 +29,12 @@ from kernel import CONF, CONF4, ModelError, NetNamespace
 UPLINK = "ens3"
 FOREIGN_NETNS = "/run/netns/theirs"
 DROPIN = "/etc/sysctl.d/60-podnet.conf"
-POD_SYSCTLS = {"net.core.somaxconn": "4096", "net.ipv4.ip_unprivileged_port_start": "1024"}
+POD_SYSCTLS = {
+    "net.core.somaxconn": "4096",
+    "net.ipv4.ip_unprivileged_port_start": "1024",
+    **{f"{CONF}/{item}/disable_ipv6": "0" for item in ("all", "default")},
+    f"{CONF4}/default/rp_filter": "0",
+}
 IPC_SYSCTLS = {"kernel.shmmax": "18446744073692774399", "kernel.sem": "32000 1024000000 500 32000"}
 HOST = 0
 S = TypeVar("S", bound="State")
@@ -225,5 +230,5 @@ class State:
         return SandboxView(
             links=dict(inside.links),
             routes=tuple(route for route in inside.routes if route.destination in ("0.0.0.0/0", "::/0")),
-            sysctls={name: value for name, value in inside.sysctls.items() if name.startswith("net.")},
+            sysctls={name.replace("/", "."): value for name, value in inside.sysctls.items() if name.startswith("net")},
         )

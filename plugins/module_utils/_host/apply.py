@@ -17,6 +17,7 @@ from .._plan import operations as ops
 from .._plan.draft import Plan
 from .._plan.operations import Operation
 from .._plan.problems import problem
+from .._spec.fields import sysctl_home
 from .._store import files, leases, paths, records
 from . import cgroups, namespaces, processes, rootfs, rules
 from .machine import Machine, pin
@@ -128,7 +129,7 @@ def _set_sysctl(operation: ops.SetSysctl, machine: Machine) -> None:
     if operation.where is None:
         namespaces.write_sysctl(operation.name, operation.value)
         return
-    home = "net" if operation.name.startswith("net.") else "ipc"
+    home = sysctl_home(operation.name)
     with namespaces.entered({home: pin(operation.where, home)}):
         shown = _write_inner_sysctl(operation.name, operation.value)
     known = (machine.state(operation.where) or {}).get("sysctls", {})
@@ -142,7 +143,7 @@ def _create_bridge(operation: ops.CreateBridge, machine: Machine) -> None:
 
 @perform.register
 def _delete_link(operation: ops.DeleteLink, machine: Machine) -> None:
-    machine.links_of(operation.where).delete_link(operation.name)
+    machine.links_of(operation.where).delete_link(operation.name, operation.index)
 
 
 @perform.register
@@ -200,7 +201,9 @@ def _create_namespaces(operation: ops.CreateNamespaces, machine: Machine) -> Non
             namespaces.set_hostname(operation.hostname)
         # A pod is configured by leases: a neighbour's router advertisements are none of its business, and nobody else has
         # its addresses, so that it need not wait to see whether somebody does.
-        for name in ("net.ipv6.conf.default.accept_ra", "net.ipv6.conf.default.accept_dad") if "net" in operation.kinds else ():
+        # Whether it has IPv6 is said by its networks, not by what the host gives new namespaces (devconf_inherit_init_net).
+        for key in ("accept_ra", "accept_dad", "disable_ipv6") if "net" in operation.kinds else ():
+            name = f"net.ipv6.conf.default.{key}"
             if namespaces.read_sysctl(name) not in (None, "0"):
                 namespaces.write_sysctl(name, "0")
         for name, value in operation.sysctls:

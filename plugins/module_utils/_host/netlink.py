@@ -55,9 +55,10 @@ class Netlink:
             note = "" if far in (None, text) else f" peer {far}"
             addresses.setdefault(message["index"], []).append(f"{text}/{message['prefixlen']}{note}")
         messages = self._dump(self._socket.get_links)
-        # The first link of a namespace is its loopback, whatever somebody has renamed it to.
+        # The first link of a namespace is its loopback, whatever somebody has renamed it to, or has called lo.
         names = {m["index"]: "lo" if m["index"] == _LOOPBACK else m.get_attr("IFLA_IFNAME") for m in messages}
-        return {names[message["index"]]: _link(message, names, tuple(addresses.get(message["index"], ()))) for message in messages}
+        links = [_link(message, names, tuple(addresses.get(message["index"], ()))) for message in messages]
+        return {f"lo at {link.index}" if link.name == "lo" and link.index != _LOOPBACK else link.name: link for link in links}
 
     def default_routes(self) -> tuple[Route, ...]:
         """The default routes of the main table, v4 and v6."""
@@ -110,15 +111,17 @@ class Netlink:
             peer={"ifname": peer, "address": peer_mac, "mtu": mtu, "net_ns_fd": peer_netns},
         )
 
-    def delete_link(self, name: str) -> None:
-        index = self._index(name)
+    def delete_link(self, name: str, index: int = 0) -> None:
+        index = index or self._index(name)
         if index:
             self._gone_is_fine(self._socket.link, "del", index=index)
 
     def set_link(self, name: str, settings: dict[str, Any]) -> None:
-        """Any of up, mtu, mac, alias, master (a name, or None), isolated: one message, and one for the port flag."""
+        """Any of up, mtu, mac, alias, master (a name, or None), isolated, name: one message, and one for the port flag."""
         index = self._known(name)
         words: dict[str, Any] = {}
+        if "name" in settings:
+            words["ifname"] = settings["name"]
         if "mtu" in settings:
             words["mtu"] = settings["mtu"]
         if "mac" in settings:
@@ -237,6 +240,7 @@ def _link(message: Any, names: dict[int, str], addresses: tuple[str, ...]) -> Li
     return Link(
         name=names[message["index"]],
         index=message["index"],
+        renamed="" if names[message["index"]] == message.get_attr("IFLA_IFNAME") else message.get_attr("IFLA_IFNAME"),
         kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
         mac=message.get_attr("IFLA_ADDRESS") or "",
         mtu=message.get_attr("IFLA_MTU") or 0,

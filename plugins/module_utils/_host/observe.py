@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from .._plan.forwarding import DROPIN
 from .._plan.observed import Debris, Lazy, Link, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
 from .._plan.resolver import MARK, resolver_files
-from .._spec.fields import IPAddress
+from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, leases, paths, records
 from . import namespaces, processes, rootfs, rules
@@ -58,6 +58,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         views=Lazy(view),
         occupants=Lazy(occupants),
         targets=Lazy(_target),
+        root_obstacles=Lazy(rootfs.obstacle),
         machine_id=(files.read("/etc/machine-id") or machine.boot_id).strip(),
         debris=_debris(sandboxes, {network.alias for network in networks.values()}, links) if debris else Debris(),
     )
@@ -93,7 +94,7 @@ def _view(machine: Machine, sandbox: Sandbox) -> SandboxView:
     reachable.update({kind: f"/proc/{at.holder}/ns/{kind}" for kind, at in pins.items() if at.holder})
 
     def sysctl(name: str) -> str | None:
-        home = _home(name)
+        home = sysctl_home(name)
         if home not in reachable:
             return None
         with namespaces.entered({home: reachable[home]}):
@@ -136,7 +137,7 @@ def _pin(machine: Machine, sandbox: Sandbox, kind: str, recorded: namespaces.Ide
     here = namespaces.identity(path)
     if here is not None:
         if here == recorded:
-            return Pin("good")
+            return Pin("good", identity=here)
         return Pin("unverified" if recorded is None else "replaced")
     with contextlib.suppress(FileNotFoundError):
         status = os.lstat(path)
@@ -192,7 +193,8 @@ def _target(text: str) -> NetnsTarget:
         # A namespace of another kind.
         return NetnsTarget("no_namespace")
     try:
-        return NetnsTarget("good", SandboxView(links=inside.links(), routes=inside.default_routes(), sysctls=Lazy(sysctl)))
+        view = SandboxView(links=inside.links(), routes=inside.default_routes(), sysctls=Lazy(sysctl))
+        return NetnsTarget("good", view, here)
     finally:
         inside.close()
 
@@ -243,7 +245,3 @@ def _debris(sandboxes: Mapping[str, Sandbox], aliases: set[str], links: Mapping[
         namespaces=tuple(path for path in namespaces_left if path not in {net_pin(item) for item in sandboxes}),
         directories=tuple([paths.sandbox_directory(name) for name in sorted(_names(paths.SANDBOXES)) if name not in sandboxes] + etc),
     )
-
-
-def _home(sysctl: str) -> str:
-    return "net" if sysctl.startswith("net.") else "ipc"

@@ -33,6 +33,17 @@ def read(root: str) -> str | None:
     return None if data is None else data.decode(errors="replace")
 
 
+def obstacle(root: str) -> str | None:
+    """Why the root cannot be furnished, as the end of a sentence; None where nothing is in the way."""
+    try:
+        with _opened(root) as top, contextlib.suppress(FileNotFoundError):
+            os.stat("etc", dir_fd=top, follow_symlinks=False)
+            return _obstacle_in_etc(top)
+    except InvalidArgument as error:
+        return str(error).partition(repr(root))[2].strip()
+    return None
+
+
 def furnish(owner: str, root: str, content: str) -> None:
     """Replace etc/resolv.conf itself, never what it points to; where the root is read-only, mount over its target.
 
@@ -70,6 +81,26 @@ def restore(owner: str, root: str) -> None:
                 os.rmdir("etc", dir_fd=top)
     files.remove(_source(owner, root))
     files.remove(_kept(owner, root))
+
+
+def _obstacle_in_etc(top: int) -> str | None:
+    try:
+        with _etc(top) as etc:
+            return _obstacle_at(etc)
+    except OSError as error:
+        return f"has an etc that is no directory inside it ({error.strerror}); make it one"
+
+
+def _obstacle_at(etc: int) -> str | None:
+    try:
+        status = os.stat(_NAME, dir_fd=etc, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not (stat.S_ISLNK(status.st_mode) or stat.S_ISREG(status.st_mode)):
+        return f"has an etc/{_NAME} that is neither a file nor a symlink; remove it"
+    if status.st_size > _LIMIT:
+        return f"has an etc/{_NAME} of more than {_LIMIT} bytes; make it smaller"
+    return None
 
 
 @contextlib.contextmanager
@@ -110,20 +141,21 @@ def _keep(owner: str, root: str, etc: int, made_etc: bool) -> None:
     path = _kept(owner, root)
     if files.read_json(path) is not None:
         return
+    reason = _obstacle_at(etc)
+    if reason is not None:
+        raise InvalidArgument.of("rootfs", root, reason)
     value: dict[str, Any] = {"root": root, "kind": "absent", "made_etc": made_etc}
     with contextlib.suppress(FileNotFoundError):
         status = os.stat(_NAME, dir_fd=etc, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             value.update(kind="symlink", target=os.readlink(_NAME, dir_fd=etc))
-        elif stat.S_ISREG(status.st_mode):
+        else:
             data = _contents(os.open(_NAME, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=etc))
             if data is None or len(data) > _LIMIT:
-                raise InvalidArgument.of("rootfs", root, f"has an etc/{_NAME} of more than {_LIMIT} bytes; make it smaller")
+                raise InvalidArgument.of("rootfs", root, f"has an etc/{_NAME} that changes while it is read; run again")
             value.update(
                 kind="file", data=base64.b64encode(data).decode(), mode=stat.S_IMODE(status.st_mode), owner=[status.st_uid, status.st_gid]
             )
-        else:
-            raise InvalidArgument.of("rootfs", root, f"has an etc/{_NAME} that is neither a file nor a symlink; remove it")
     files.write_json(path, value)
 
 

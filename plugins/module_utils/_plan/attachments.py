@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from .._errors import AtCapacity, InUse, InvalidArgument, NotFound, NotOurs
-from .._spec.fields import IPAddress
+from .._errors import AddressInUse, AtCapacity, InUse, InvalidArgument, NotFound, NotOurs
+from .._spec.fields import IPV6_LEAST_MTU, IPAddress
 from .._spec.network import Network, derived_mac
 from .._spec.sandbox import Attachment, AttachmentRequest, Sandbox, SandboxRequest
 from . import leases
@@ -28,6 +29,7 @@ from .operations import (
     SetLink,
     set_link,
 )
+from .sysctls import interface_sysctl_steps
 
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
@@ -54,6 +56,8 @@ def resolve_attachments(
             raise InvalidArgument.of("networks.interface", interface, "is used for two networks; name another")
         mac = item.mac or (old.mac if old else derived_mac(owner, "pod", str(position)))
         network = _network(draft, item.network)
+        if item.mac and network is not None:
+            _refuse_taken_mac(draft, network, mac, owner)
         if network is None:
             found.append(Attachment(item.network, interface, mac, item.addresses or (), position))
             continue
@@ -64,8 +68,8 @@ def resolve_attachments(
     return tuple(found)
 
 
-def plan_attachments(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView) -> None:
-    """From what the view shows to the wanted interfaces, addresses and default routes."""
+def plan_attachments(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView, *, fresh: bool) -> None:
+    """From what the view shows to the wanted interfaces, addresses and default routes; ``fresh``: in a new namespace."""
     start = len(draft.steps)
     staying = {item.position for item in wanted.attachments}
     links = dict(view.links)
@@ -90,7 +94,7 @@ def plan_attachments(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, vi
     for item in wanted.attachments:
         network = draft.networks.get(item.network)
         if network is not None:
-            _plan_attachment(draft, wanted, item, network, links.get(item.interface))
+            _plan_attachment(draft, wanted, item, network, links.get(item.interface), {} if fresh else view.sysctls)
     _plan_routes(draft, wanted, view, links, start)
 
 
@@ -133,6 +137,18 @@ def _network(draft: Draft, name: str) -> Network | None:
         raise NotFound(text)
     draft.warn(text + " (a real run fails here)")
     return None
+
+
+def _refuse_taken_mac(draft: Draft, network: Network, mac: str, owner: str) -> None:
+    """A bridge that finds one MAC on two ports sends to whichever spoke last."""
+    users = [
+        f"sandbox {other.name}"
+        for other in draft.sandboxes.values()
+        if other.id != owner and any(at.network == network.name and at.mac == mac for at in other.attachments)
+    ]
+    users += ["the bridge itself"] if mac == network.mac else []
+    if users:
+        raise AddressInUse(f"networks.mac: {mac} is used on network {network.name} by {users[0]}; choose another")
 
 
 def _free_name(position: int, names: set[str]) -> str:
@@ -185,7 +201,9 @@ def _keep(draft: Draft, network: Network, address: IPAddress, owner: str) -> Non
         leases.request(draft, network, address, owner)
 
 
-def _plan_attachment(draft: Draft, wanted: Sandbox, item: Attachment, network: Network, inner: Link | None) -> None:
+def _plan_attachment(
+    draft: Draft, wanted: Sandbox, item: Attachment, network: Network, inner: Link | None, sysctls: Mapping[str, str | None]
+) -> None:
     peer_name = wanted.veth_host(item.position)
     peer = draft.link(peer_name)
     if peer is not None:
@@ -198,12 +216,25 @@ def _plan_attachment(draft: Draft, wanted: Sandbox, item: Attachment, network: N
         if inner is not None:
             draft.add(Phase.BUILD, DeleteLink(item.interface, wanted.id))
         inner, peer = None, None
-    draft.add(Phase.BUILD, *_build(wanted, item, network, inner, peer))
+    draft.add(Phase.BUILD, *_build(wanted, item, network, inner, peer, sysctls))
 
 
-def _build(wanted: Sandbox, item: Attachment, network: Network, inner: Link | None, peer: Link | None) -> list[Operation]:
+def _build(
+    wanted: Sandbox,
+    item: Attachment,
+    network: Network,
+    inner: Link | None,
+    peer: Link | None,
+    sysctls: Mapping[str, str | None],
+) -> list[Operation]:
     """The operations that make one veth pair as wanted; both ends None: from nothing."""
     where, peer_name = wanted.id, wanted.veth_host(item.position)
+    if inner is None or peer is None:
+        born: tuple[str, ...] = ("ipv4", "ipv6", "mpls")
+    else:
+        # A link below IPv6's least MTU has no IPv6; it is given the default's settings when it grows.
+        born = ("ipv6",) if inner.mtu < IPV6_LEAST_MTU <= network.mtu else ()
+    settings = interface_sysctl_steps(wanted, item, sysctls, born=born)
     out: list[Operation] = []
     if inner is None or peer is None:
         host_mac = wanted.host_mac(item.position)
@@ -211,9 +242,11 @@ def _build(wanted: Sandbox, item: Attachment, network: Network, inner: Link | No
         inner = Link(item.interface, kind="veth", mac=item.mac, mtu=network.mtu)
         peer = Link(peer_name, kind="veth", mac=host_mac, mtu=network.mtu)
     out += set_link(None, peer, {"alias": wanted.alias, "mtu": network.mtu})
+    out += address_steps(None, peer_name, peer.addresses, ())
     out += _join(peer, network)
     mtu = {"mtu": network.mtu}
     out += set_link(where, inner, {"master": None, "mac": item.mac, **(mtu if network.mtu > inner.mtu else {})})
+    out += settings
     out += address_steps(where, item.interface, inner.addresses, _prefixed(item, network))
     out += set_link(where, inner, mtu if network.mtu < inner.mtu else {})
     out += set_link(where, inner, {"up": True})
@@ -238,6 +271,7 @@ def _build_as_it_was(wanted: Sandbox, item: Attachment, inner: Link | None, peer
     out: list[Operation] = [CreateVeth(wanted.id, inner.name, inner.mac, inner.mtu, peer.name, peer.mac)]
     blank = Link(peer.name, mtu=inner.mtu)
     out += set_link(None, blank, {"alias": peer.alias, "mtu": peer.mtu, "master": peer.master, "isolated": peer.isolated})
+    out += [AddAddress(None, peer.name, address) for address in peer.addresses]
     out += [AddAddress(wanted.id, inner.name, address) for address in inner.addresses]
     out += set_link(wanted.id, Link(inner.name), {"up": inner.up})
     out += set_link(None, blank, {"up": peer.up})

@@ -23,11 +23,13 @@ BRIDGE_PORTS = 1023
 class Link:
     """One interface; ``addresses`` are its global ones, written as address/prefix length.
 
-    ``peer``: for a veth, the index of its other end, in whatever namespace that is; 0 where unknown.
+    ``peer``: for a veth, the index of its other end, in whatever namespace that is; 0 where unknown. ``renamed``: what
+    somebody has called the loopback, which is known by its index and always named lo here.
     """
 
     name: str
     index: int = 0
+    renamed: str = ""
     kind: str = ""
     mac: str = ""
     mtu: int = 1500
@@ -67,11 +69,13 @@ class Pin:
 
     ``state``: good (there, with the recorded identity), missing, unverified (a namespace that no record
     identifies: what a killed creation left), replaced (somebody else's namespace), occupied (something that is no
-    namespace). ``holder``: a live process of ours that still is in the recorded namespace, 0 for none.
+    namespace). ``holder``: a live process of ours that still is in the recorded namespace, 0 for none. ``identity``: of a
+    good one.
     """
 
     state: str = "missing"
     holder: int = 0
+    identity: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class NetnsTarget:
 
     state: str
     view: SandboxView = SandboxView()
+    identity: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,7 @@ class Observed:
     views: Mapping[str, SandboxView] = field(default_factory=dict)
     occupants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     targets: Mapping[str, NetnsTarget] = field(default_factory=dict)
+    root_obstacles: Mapping[str, str | None] = field(default_factory=dict)
     debris: Debris = Debris()
 
     def ports_of(self, bridge: str) -> list[Link]:

@@ -124,15 +124,15 @@ class RemoveFile(Operation):
 
 @dataclass(frozen=True)
 class SetSysctl(Operation):
-    """``where``: a sandbox's id, or None for the host."""
+    """``where``: a sandbox's id, or None for the host. ``previous`` None: of an interface that is made in the same plan."""
 
     where: str | None
     name: str
     value: str
-    previous: str
+    previous: str | None
 
     def inverse(self) -> tuple[Operation, ...]:
-        return (SetSysctl(self.where, self.name, self.previous, self.value),)
+        return () if self.previous is None else (SetSysctl(self.where, self.name, self.previous, self.value),)
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,16 @@ class CreateBridge(Operation):
 
 @dataclass(frozen=True)
 class DeleteLink(Operation):
+    """``index``: tells a link that has taken the name of another."""
+
     name: str
     where: str | None = None
+    index: int = 0
 
 
 @dataclass(frozen=True)
 class SetLink(Operation):
-    """Settings of a link: any of up, mtu, mac, alias, master, isolated."""
+    """Settings of a link: any of up, mtu, mac, alias, master, isolated, name."""
 
     where: str | None
     name: str

@@ -44,7 +44,7 @@ def _write_file(operation: ops.WriteFile) -> str:
 
 @problem.register
 def _set_sysctl(operation: ops.SetSysctl) -> str:
-    return f"{operation.name.replace('/', '.')} is {operation.previous}"
+    return f"{operation.name.replace('/', '.')} is {'not set yet' if operation.previous is None else operation.previous}"
 
 
 @problem.register
@@ -59,7 +59,7 @@ def _delete_link(operation: ops.DeleteLink) -> str:
 
 @problem.register
 def _set_link(operation: ops.SetLink) -> str:
-    return ", ".join(f"{key} of {operation.name} is {value}" for key, value in operation.previous)
+    return ", ".join(f"{key} of {operation.name} is {value if value not in (None, '') else 'not set'}" for key, value in operation.previous)
 
 
 @problem.register

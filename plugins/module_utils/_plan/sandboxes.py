@@ -10,18 +10,21 @@ from dataclasses import replace
 from typing import Any
 
 from .._errors import InUse, InvalidArgument, NotFound, NotOurs
+from .._spec.fields import sysctl_home
 from .._spec.sandbox import PINNED, Sandbox, SandboxRequest
 from . import leases
 from .attachments import default_gateways, owns_veth, plan_attachments, resolve_attachments
 from .draft import UNKNOWN, Change, Draft
-from .observed import Link, Pause, Pin, SandboxView
+from .observed import Lazy, Link, Pause, Pin, SandboxView
 from .operations import (
     CreateNamespaces,
+    DeleteLink,
     DeleteRecord,
     DeleteVeth,
     EndProcesses,
     FurnishRootfs,
     MakeRuntime,
+    Operation,
     Phase,
     PinNamespace,
     RemovePins,
@@ -30,14 +33,15 @@ from .operations import (
     SaveState,
     SetHostname,
     SetLink,
-    SetSysctl,
     StartPause,
     StopPause,
     WriteFile,
     WriteRecord,
+    set_link,
 )
 from .problems import problem
 from .resolver import resolv_conf, resolver_files
+from .sysctls import check_sysctls, namespace_sysctls, plan_namespace_sysctls
 
 KIND = "sandbox"
 PINS_DIRECTORY = "/run/podnet/sandboxes"
@@ -64,6 +68,7 @@ def present_sandbox(draft: Draft, request: SandboxRequest, recorded: Sandbox | N
     network = default_network if recorded is None and request.netns is None and wants_net else None
     attachments = resolve_attachments(draft, request, recorded, owner, network)
     wanted = request.resolve(recorded, new_id=owner, attachments=attachments)
+    check_sysctls(wanted)
     recreate = request.state == "recreated" and recorded is not None
     if recorded is not None and not recreate:
         for option in ("namespaces", "netns"):
@@ -74,7 +79,7 @@ def present_sandbox(draft: Draft, request: SandboxRequest, recorded: Sandbox | N
     view = draft.observed.views[recorded.id] if recorded else SandboxView()
     if recorded is not None and recreate:
         return _recreate(draft, request, recorded, wanted, view)
-    _converge(draft, wanted, recorded, _furnished(draft, wanted, view))
+    _converge(draft, wanted, recorded, _furnished(draft, wanted, view), request.rootfs or ())
     _report(draft, request, wanted, recorded, view, start)
     return wanted
 
@@ -163,10 +168,11 @@ def _recreate(draft: Draft, request: SandboxRequest, recorded: Sandbox, wanted: 
     blank = SandboxView(files=view.files, rootfs=view.rootfs, state=view.state, runtime=view.runtime)
     fresh = _furnished(draft, wanted, blank)
     # Our own interfaces in a given namespace will be gone by then.
-    gone = {item.interface for item in recorded.attachments if recorded.netns is not None and wanted.netns == recorded.netns}
+    same = recorded.netns is not None and wanted.netns == recorded.netns and not _is_replaced(draft, recorded, view)
+    gone = {item.interface for item in recorded.attachments if same}
     left = {name: link for name, link in fresh.links.items() if name not in gone}
     routes = tuple(route for route in fresh.routes if route.link not in gone)
-    _converge(draft, wanted, recorded, replace(fresh, links=left, routes=routes))
+    _converge(draft, wanted, recorded, replace(fresh, links=left, routes=routes), request.rootfs or ())
     # What is built anew can only be built when the old is gone; the record goes ahead of both.
     draft.steps[start:] = [(Phase.DESTROY if phase is Phase.BUILD else phase, op) for phase, op in draft.steps[start:]]
     draft.changes.append(Change(KIND, wanted.name, sandbox_result(draft, recorded, view, ()), _planned(draft, wanted)))
@@ -175,7 +181,14 @@ def _recreate(draft: Draft, request: SandboxRequest, recorded: Sandbox, wanted: 
 
 def _furnished(draft: Draft, wanted: Sandbox, view: SandboxView) -> SandboxView:
     """For a given namespace that is not pinned yet, or no more: what it holds."""
-    if wanted.netns is None or view.pins.get("net", Pin()).state == "good":
+    if wanted.netns is None:
+        return view
+    if view.pins.get("net", Pin()).state == "good":
+        if _is_replaced(draft, wanted, view):
+            raise NotFound(
+                f"netns: the namespace at {wanted.netns} is not the one that sandbox {wanted.name} furnishes any more: its owner made it "
+                "anew; say state: recreated to furnish the new one"
+            )
         return view
     target = draft.observed.targets[wanted.netns]
     known = draft.observed.sandboxes.get(wanted.id)
@@ -188,12 +201,23 @@ def _furnished(draft: Draft, wanted: Sandbox, view: SandboxView) -> SandboxView:
     }
     if target.state in reasons:
         raise InvalidArgument.of("netns", wanted.netns, reasons[target.state])
-    sysctls = {name: target.view.sysctls.get(name) if _home(name) == "net" else view.sysctls.get(name) for name, _v in wanted.sysctls}
-    return replace(view, links=target.view.links, routes=target.view.routes, sysctls=sysctls)
+    inside = Lazy(lambda name: (target.view if sysctl_home(name) == "net" else view).sysctls.get(name))
+    return replace(view, links=target.view.links, routes=target.view.routes, sysctls=inside)
 
 
-def _converge(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView) -> None:
-    """From what the view shows to what is wanted; the same for a new, a changed and a damaged sandbox."""
+def _is_replaced(draft: Draft, sandbox: Sandbox, view: SandboxView) -> bool:
+    """Whether there is another namespace now at the path given by ``netns``; a pid says nothing once its process is gone."""
+    if sandbox.netns is None or sandbox.netns.isdigit():
+        return False
+    target = draft.observed.targets[sandbox.netns]
+    return target.state == "good" and target.identity != view.pins.get("net", Pin()).identity
+
+
+def _converge(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView, strict: Sequence[str]) -> None:
+    """From what the view shows to what is wanted; the same for a new, a changed and a damaged sandbox.
+
+    ``strict``: the container roots that the task itself names, and that it cannot do without.
+    """
     if recorded != wanted:
         draft.add(Phase.RECORD, WriteRecord(KIND, wanted.id, wanted.as_record(), recorded.as_record() if recorded else None))
     draft.sandboxes[wanted.id] = wanted
@@ -202,16 +226,14 @@ def _converge(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: San
         draft.add(Phase.BUILD, MakeRuntime(wanted.id, wanted.name, wanted.ns_name, view.state is None))
     created = _plan_pins(draft, wanted, view)
     if "net" in created:
-        view = replace(view, links={"lo": Link("lo")} if wanted.owns_net else view.links, routes=())
+        view = replace(view, links={"lo": Link("lo", 1)} if wanted.owns_net else view.links, routes=())
     if "uts" in wanted.namespaces and "uts" not in created and view.hostname != wanted.hostname:
         draft.add(Phase.BUILD, SetHostname(wanted.id, wanted.hostname, view.hostname or ""))
-    _plan_sysctls(draft, wanted, view, created)
+    plan_namespace_sysctls(draft, wanted, view, created)
     if wanted.has_net:
-        lo = view.links.get("lo")
-        if lo is None or not lo.up:
-            draft.add(Phase.BUILD, SetLink(wanted.id, "lo", (("up", True),), (("up", False),)))
-    plan_attachments(draft, wanted, recorded, view)
-    _plan_files(draft, wanted, recorded, view)
+        draft.add(Phase.BUILD, *_loopback_steps(wanted, view))
+    plan_attachments(draft, wanted, recorded, view, fresh="net" in created)
+    _plan_files(draft, wanted, recorded, view, strict)
     if view.state is None or {key: view.state.get(key) for key in state_fields(wanted)} != state_fields(wanted):
         previous = None if view.state is None else tuple((key, view.state.get(key)) for key in state_fields(wanted))
         draft.add(Phase.BUILD, SaveState(wanted.id, tuple(state_fields(wanted).items()), previous))
@@ -244,24 +266,25 @@ def _plan_pins(draft: Draft, wanted: Sandbox, view: SandboxView) -> tuple[str, .
         else:
             create.append(kind)
     if create:
-        sysctls = tuple((name, value) for name, value in wanted.sysctls if _home(name) in create)
+        sysctls = tuple((name, value) for name, value in namespace_sysctls(wanted) if sysctl_home(name) in create)
         draft.add(Phase.BUILD, CreateNamespaces(wanted.id, tuple(create), wanted.hostname, sysctls))
     return tuple(create)
 
 
-def _plan_sysctls(draft: Draft, wanted: Sandbox, view: SandboxView, created: tuple[str, ...]) -> None:
-    """Those of new namespaces are set while they are made."""
-    for name, value in wanted.sysctls:
-        if _home(name) in created:
-            continue
-        current = view.sysctls.get(name)
-        if current is None:
-            raise InvalidArgument.of("sysctls", name, f"does not exist in sandbox {wanted.name}")
-        if current != value:
-            draft.add(Phase.BUILD, SetSysctl(wanted.id, name, value, current))
+def _loopback_steps(wanted: Sandbox, view: SandboxView) -> list[Operation]:
+    """Up, and with its own name: a workload may have given it one that we need, or its name to something else."""
+    lo = view.links.get("lo", Link("lo", 1))
+    steps: list[Operation] = []
+    if wanted.owns_net and lo.renamed:
+        steps += [DeleteLink("lo", wanted.id, link.index) for link in view.links.values() if link.name == "lo" and link.index != lo.index]
+        # Kernels before 6.2 rename only what is down.
+        steps += set_link(wanted.id, lo, {"up": False})
+        steps.append(SetLink(wanted.id, "lo", (("name", "lo"),), (("name", lo.renamed),)))
+        lo = replace(lo, up=False)
+    return steps + set_link(wanted.id, lo, {"up": True})
 
 
-def _plan_files(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView) -> None:
+def _plan_files(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: SandboxView, strict: Sequence[str]) -> None:
     for path, content in resolver_files(wanted, draft.networks, draft.observed.resolvers).items():
         if view.files.get(path) != content:
             draft.add(Phase.BUILD, WriteFile(path, content, view.files.get(path)))
@@ -271,7 +294,13 @@ def _plan_files(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: S
         if other is not None:
             raise InUse(f"rootfs: {root} is furnished by sandbox {other.name}; one root belongs to one sandbox")
         current = view.rootfs.get(root)
-        if current != resolv:
+        obstacle = draft.observed.root_obstacles.get(root) if current != resolv else None
+        if obstacle is not None and root in strict:
+            raise InvalidArgument.of("rootfs", root, obstacle)
+        if obstacle is not None:
+            # Whoever owns the root must not be able to hold up what else is to be done.
+            draft.warn(f"sandbox {wanted.name}: rootfs {root} {obstacle} (it is left alone)")
+        elif current != resolv:
             known = recorded is not None and root in recorded.rootfs
             draft.add(Phase.BUILD, FurnishRootfs(wanted.id, root, resolv, current if known else None))
     for root in recorded.rootfs if recorded else ():
@@ -364,7 +393,3 @@ def _unknown(request: SandboxRequest, wanted: Sandbox) -> frozenset[str]:
 
 def _state(sandbox: Sandbox, problems: Sequence[str]) -> str:
     return "degraded" if problems or sandbox.removing else "running"
-
-
-def _home(sysctl: str) -> str:
-    return "net" if sysctl.startswith("net.") else "ipc"

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 ID = re.compile(r"[0-9a-f]{16}\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
+_VETH = re.compile(r"vh\d*-[0-9a-f]{8}\Z")
 _SANDBOX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?\Z")
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\Z")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
@@ -49,7 +50,10 @@ def many(option: str, values: Iterable[Any], parse: Callable[[str, Any], T]) -> 
 
 def bridge_name(option: str, value: Any) -> str:
     """The name of a network, which is that of its bridge."""
-    return interface_name(option, value, what="bridge")
+    text = interface_name(option, value, what="bridge")
+    if _VETH.match(text):
+        raise InvalidArgument.of(option, value, "is how the host ends of sandboxes are named; choose another name")
+    return text
 
 
 def interface_name(option: str, value: Any, *, what: str = "interface") -> str:
@@ -201,6 +205,11 @@ def sysctls(option: str, value: Mapping[str, Any]) -> tuple[tuple[str, str], ...
             raise InvalidArgument.of(f"{option}.{text}", setting, "is no sysctl value")
         out[text] = " ".join(words)
     return tuple(sorted(out.items()))
+
+
+def sysctl_home(name: str) -> str:
+    """The kind of namespace that the setting lives in."""
+    return "net" if name.startswith("net.") else "ipc"
 
 
 def labels(option: str, value: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

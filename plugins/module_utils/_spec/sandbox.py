@@ -273,7 +273,7 @@ def _check(sandbox: Sandbox) -> None:
     if "uts" not in sandbox.namespaces and sandbox.hostname != sandbox.name:
         raise InvalidArgument("hostname: without uts in namespaces the host's own name would change; add uts or leave hostname out")
     for name, _setting in sandbox.sysctls:
-        home = "net" if name.startswith("net.") else "ipc"
+        home = fields.sysctl_home(name)
         if home not in sandbox.namespaces and not (home == "net" and sandbox.netns is not None):
             raise InvalidArgument.of("sysctls", name, f"lives in the {home} namespace, which this sandbox does not own")
 
