@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,14 @@ from typing import Any
 from ._host import rules
 from ._host.apply import Step, apply
 from ._host.machine import Machine, require_privileges
-from ._host.observe import observe
+from ._host.observe import observe, observe_books
+from ._plan.allocations import allocation_result, change_name, describe_allocations, describe_pool, plan_allocations
 from ._plan.draft import Draft, Plan
 from ._plan.networks import network_result
+from ._plan.observed import Observed
 from ._plan.planner import plan_networks, plan_prune, plan_sandboxes
 from ._plan.sandboxes import find_sandbox, problems_of, sandbox_result
+from ._spec.allocation import AllocationRequest
 from ._spec.network import NetworkRequest
 from ._spec.sandbox import SandboxRequest
 from ._store import lock, paths
@@ -83,6 +87,20 @@ def run_sandboxes(requests: Sequence[SandboxRequest], settings: Settings) -> Out
         return session.outcome(plan, results)
 
 
+def run_allocations(requests: Sequence[AllocationRequest], settings: Settings) -> Outcome:
+    """Lease and release as requested; one result per request, in order. Raises PodnetError."""
+    with _books(settings, host=any(request.network is not None for request in requests)) as session:
+        plan = session.run(lambda draft: plan_allocations(draft, requests, exclusive=settings.exclusive))
+        changes = plan.changes_of("allocation")
+        draft = session.outlook(plan)
+        results = []
+        for request in requests:
+            changed = change_name(request) in changes
+            result = changes[change_name(request)].after if changed else {}
+            results.append({**(result or allocation_result(draft, request)), "state": request.state, "changed": changed})
+        return session.outcome(plan, results)
+
+
 def run_prune(settings: Settings) -> Outcome:
     """Remove what is ours and has no record. The outcome's only result names what was removed. Raises PodnetError."""
     with _session(settings, debris=True) as session:
@@ -110,13 +128,28 @@ def describe_sandboxes(settings: Settings, wanted: Callable[[Result], bool]) -> 
         ]
 
 
-class _Session:
-    """One lock, one machine, one plan."""
+def describe_leases(settings: Settings, wanted: Callable[[str], bool], *, host: bool = False) -> tuple[list[Result], list[Result]]:
+    """Who holds what, sorted by owner, and how full the pools are, sorted by name: those whose key is ``wanted``.
 
-    def __init__(self, machine: Machine, settings: Settings, *, debris: bool) -> None:
+    An ordinary user sees the pools of their own, root the host's and the networks'; ``host``: these are asked for. Raises
+    PodnetError.
+    """
+    with _books(settings, host=host or os.geteuid() == 0) as session:
+        draft = session.draft()
+        pools = [*draft.pools.values(), *(network.pool for network in draft.networks.values())]
+        chosen = sorted((pool for pool in pools if wanted(pool.key)), key=lambda pool: (pool.name, pool.kind))
+        held = [item for pool in chosen for item in describe_allocations(draft, pool.key)]
+        return sorted(held, key=lambda item: str(item["owner"])), [describe_pool(draft, pool) for pool in chosen]
+
+
+class _Session:
+    """One lock, one machine, one plan. ``look``: how to see what the plan is about."""
+
+    def __init__(self, machine: Machine, settings: Settings, look: Callable[[Machine], Observed]) -> None:
         self._machine = machine
         self._settings = settings
-        self._observed = observe(machine, debris=debris)
+        self._look = look
+        self._observed = look(machine)
         self._planned = self.draft()
 
     def draft(self) -> Draft:
@@ -134,7 +167,7 @@ class _Session:
         """What results are read from: the machine, seen again where it was changed; in check mode, the plan."""
         if self._settings.check or not plan.changed:
             return self._planned
-        self._observed = observe(self._machine)
+        self._observed = self._look(self._machine)
         return self.draft()
 
     def outcome(self, plan: Plan, results: list[Result]) -> Outcome:
@@ -144,10 +177,25 @@ class _Session:
 @contextmanager
 def _session(settings: Settings, *, debris: bool = False) -> Iterator[_Session]:
     require_privileges()
-    with lock.locked(paths.LOCK, timeout=settings.lock_timeout, shared=settings.check):
+    with _locked(settings, paths.LOCK, lambda machine: observe(machine, debris=debris)) as session:
+        yield session
+
+
+@contextmanager
+def _books(settings: Settings, *, host: bool) -> Iterator[_Session]:
+    """For leases alone; ``host``: those of networks too, which are root's."""
+    if host:
+        require_privileges()
+    with _locked(settings, paths.lock(), lambda machine: observe_books(machine, host=host)) as session:
+        yield session
+
+
+@contextmanager
+def _locked(settings: Settings, path: str, look: Callable[[Machine], Observed]) -> Iterator[_Session]:
+    with lock.locked(path, timeout=settings.lock_timeout, shared=settings.check):
         machine = Machine()
         try:
-            yield _Session(machine, settings, debris=debris)
+            yield _Session(machine, settings, look)
         finally:
             machine.close()
 

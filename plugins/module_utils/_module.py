@@ -53,15 +53,14 @@ def run(module: AnsibleModule, runner: Callable[[AnsibleModule], Mapping[str, An
         module.exit_json(**{key: value for key, value in result.items() if key != "warnings"})
 
 
-def list_arguments(plural: str, options: Mapping[str, Any], states: tuple[str, ...], **rest: Any) -> dict[str, Any]:
+def list_arguments(plural: str, options: Mapping[str, Any], states: tuple[str, ...], *, force: bool = True) -> dict[str, Any]:
     """The argument spec of a changing module: one object's options, and the same again as items of a list."""
-    item = {**options, "state": {"type": "str", "choices": list(states)}, "force": {"type": "bool"}}
+    item = {**options, "state": {"type": "str", "choices": list(states)}, **({"force": {"type": "bool"}} if force else {})}
     return {
         **options,
-        **STATE_ARGUMENTS,
+        **{name: argument for name, argument in STATE_ARGUMENTS.items() if force or name != "force"},
         "state": {"type": "str", "choices": list(states), "default": "present"},
         plural: {"type": "list", "elements": "dict", "options": item},
-        **rest,
     }
 
 
@@ -122,7 +121,7 @@ def _refuse_single_options(module: AnsibleModule, plural: str) -> None:
 
 def _item(item: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """An item of a list; the task's state and force hold where it has none of its own."""
-    inherited = {key: params[key] for key in ("state", "force") if item.get(key) is None}
+    inherited = {key: params[key] for key in ("state", "force") if key in params and item.get(key) is None}
     return {**item, **inherited}
 
 

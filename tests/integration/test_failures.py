@@ -107,7 +107,7 @@ def test_ipv6_disabled_with_an_ipv6_subnet_wanted(host: Host) -> None:
         ("bridge_network", "/var/lib/podnet/networks/pods0.json"),
         ("pod_sandbox", "/var/lib/podnet/sandboxes/{id}.json"),
         ("pod_sandbox", "/run/podnet/sandboxes/{id}/state.json"),
-        ("pod_sandbox", "/var/lib/podnet/leases/pods0/garbage"),
+        ("pod_sandbox", "/var/lib/podnet/leases/pods0/10.90.0.2"),
     ],
 )
 def test_an_unreadable_record_is_named(pods0: Host, module: str, path: str) -> None:

@@ -33,30 +33,30 @@ class World(State):
 
     @perform.register
     def _take_lease(self, operation: ops.TakeLease) -> None:
-        held = self.leases.setdefault(operation.network, {})
-        if held.get(operation.address) not in (operation.previous, operation.owner):
-            raise ModelError(f"{operation.address} is held by {held[operation.address]}")
-        held[operation.address] = operation.owner
+        held = self.leases.setdefault(operation.pool, {})
+        if held.get(operation.held) not in (operation.previous, operation.owner):
+            raise ModelError(f"{operation.held} is held by {held[operation.held]}")
+        held[operation.held] = operation.owner
 
     @perform.register
     def _release_lease(self, operation: ops.ReleaseLease) -> None:
-        held = self.leases.get(operation.network, {})
-        if held.get(operation.address) == operation.owner:
-            del held[operation.address]
+        held = self.leases.get(operation.pool, {})
+        if held.get(operation.held) == operation.owner:
+            del held[operation.held]
 
     @perform.register
     def _set_cursor(self, operation: ops.SetCursor) -> None:
-        at = self.cursors.setdefault(operation.network, {})
+        at = self.cursors.setdefault(operation.pool, {})
         if operation.address is None:
-            at.pop(operation.version, None)
+            at.pop(operation.key, None)
         else:
-            at[operation.version] = operation.address
+            at[operation.key] = operation.address
 
     @perform.register
     def _forget_pool(self, operation: ops.ForgetPool) -> None:
-        if self.leases.pop(operation.network, None):
-            raise ModelError(f"pool {operation.network} still has leases")
-        self.cursors.pop(operation.network, None)
+        if self.leases.pop(operation.pool, None):
+            raise ModelError(f"pool {operation.pool} still has leases")
+        self.cursors.pop(operation.pool, None)
 
     @perform.register
     def _write_file(self, operation: ops.WriteFile) -> None:

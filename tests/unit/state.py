@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ansible_collections.podnet.linux.plugins.module_utils._plan.books import Held, Listing
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import (
     Link,
     NetnsTarget,
@@ -23,6 +24,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import
 )
 from ansible_collections.podnet.linux.plugins.module_utils._spec.fields import IPAddress
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import Network
+from ansible_collections.podnet.linux.plugins.module_utils._spec.pool import Pool
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import Sandbox
 from kernel import CONF, CONF4, ModelError, NetNamespace
 
@@ -76,8 +78,8 @@ class State:
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     runtimes: set[str] = field(default_factory=set)
     records: dict[tuple[str, str], str] = field(default_factory=dict)
-    leases: dict[str, dict[IPAddress, str]] = field(default_factory=dict)
-    cursors: dict[str, dict[int, IPAddress]] = field(default_factory=dict)
+    leases: dict[str, dict[Held, str]] = field(default_factory=dict)
+    cursors: dict[str, dict[str, IPAddress]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     roots: dict[str, str | None] = field(default_factory=dict)
     kept: dict[tuple[str, str], str | None] = field(default_factory=dict)
@@ -161,8 +163,8 @@ class State:
         return Observed(
             networks=networks,
             sandboxes=sandboxes,
-            leases={pool: dict(held) for pool, held in self.leases.items()},
-            cursors={pool: dict(at) for pool, at in self.cursors.items()},
+            pools={key: Pool.from_record(json.loads(text)) for (kind, key), text in self.records.items() if kind == "pool"},
+            shelves={pool: Listing(self.leases.get(pool), self.cursors.get(pool)) for pool in {*self.leases, *self.cursors}},
             links=dict(self.host.links),
             host_addresses=frozenset(ipaddress.ip_interface(address).ip for link in bridges for address in link.addresses),
             routes=tuple(routes),

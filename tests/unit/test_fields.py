@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 HOSTILE = ("", " ", "a\nb", "a\0b", "../a", "a/b", "a b", "a;b", "$(id)", "é", "٣", "\u202e", "-a", "a\n", "\ta", "%s", '"a"')
 """Text that must never reach a path, a command, a file or the kernel as a name."""
 
-NAMES = (fields.bridge_name, fields.interface_name, fields.sandbox_name, fields.sandbox_id, fields.hostname)
+NAMES = (fields.bridge_name, fields.interface_name, fields.sandbox_name, fields.object_id, fields.hostname)
 
 
 @pytest.mark.parametrize("parse", NAMES)
@@ -60,7 +60,7 @@ def test_a_sandbox_name_that_is_none_is_refused(name: str) -> None:
 @pytest.mark.parametrize("text", ("0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeg", "0123456789abcdef\n"))
 def test_a_sandbox_id_has_16_lower_case_digits(text: str) -> None:
     with pytest.raises(InvalidArgument):
-        fields.sandbox_id("id", text)
+        fields.object_id("id", text)
 
 
 @pytest.mark.parametrize("name", ("a..b", ".a", "a.", "a-", "a_b", "a" * 65, "a" * 64 + ".b"))

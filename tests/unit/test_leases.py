@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.podnet.linux.plugins.module_utils._errors import AddressInUse, InvalidArgument, NoAddressAvailable, PodnetError
 from ansible_collections.podnet.linux.plugins.module_utils._plan import leases
+from ansible_collections.podnet.linux.plugins.module_utils._plan.books import Listing
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Draft
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Observed
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import Phase, ReleaseLease, SetCursor, TakeLease
@@ -28,14 +29,14 @@ def network(*subnets: str, **options: Any) -> Network:
 
 
 def draft(taken: dict[str, str] | None = None, *, host: tuple[str, ...] = (), cursor: str | None = None) -> Draft:
-    at = {} if cursor is None else {ip_address(cursor).version: ip_address(cursor)}
+    at = {} if cursor is None else {str(ip_address(cursor).version): ip_address(cursor)}
     held = {ip_address(address): owner for address, owner in (taken or {}).items()}
-    seen = Observed(leases={"pods0": held}, cursors={"pods0": at}, host_addresses=frozenset(ip_address(text) for text in host))
+    seen = Observed(shelves={"pods0": Listing(held, at)}, host_addresses=frozenset(ip_address(text) for text in host))
     return Draft.of(seen, lambda: OWNER)
 
 
 def allocate(at: Draft, of: Network, number: int = 0) -> str:
-    return str(leases.allocate(at, of, of.subnets[number], OWNER))
+    return str(leases.allocate(at, of.pool, of.subnets[number].version, OWNER, subnet=of.subnets[number]))
 
 
 def drain(at: Draft, of: Network) -> list[str]:
@@ -162,7 +163,15 @@ def test_a_lease_is_taken_with_its_cursor() -> None:
     at = draft(cursor="10.90.0.7")
     allocate(at, network("10.90.0.0/24"))
     lease = TakeLease("pods0", ip_address("10.90.0.8"), OWNER, None)
-    assert at.steps == [(Phase.LEASE, lease), (Phase.LEASE, SetCursor("pods0", 4, ip_address("10.90.0.8"), ip_address("10.90.0.7")))]
+    cursor = SetCursor("pods0", "4", ip_address("10.90.0.8"), ip_address("10.90.0.7"))
+    assert at.finish().steps == ((Phase.LEASE, lease), (Phase.LEASE, cursor))
+
+
+def test_many_leases_move_the_cursor_once() -> None:
+    at, of = draft(), network("10.90.0.0/24")
+    assert [allocate(at, of) for _number in range(3)][-1] == "10.90.0.4"
+    cursors = [operation for operation in at.finish().operations if isinstance(operation, SetCursor)]
+    assert cursors == [SetCursor("pods0", "4", ip_address("10.90.0.4"), None)]
 
 
 def test_two_leases_of_one_plan_differ() -> None:
@@ -199,19 +208,19 @@ def test_what_a_plan_frees_is_handed_over() -> None:
 def test_an_address_that_cannot_be_had_is_refused(address: str, error: type[PodnetError], text: str) -> None:
     of = network("10.90.0.0/24", reserved=["10.90.0.12"], ranges=[{"start": "10.90.0.10", "end": "10.90.0.20"}])
     with pytest.raises(error, match=f"{address}.* {text}"):
-        leases.request(draft({"10.90.0.13": OTHER}, host=("10.90.0.14",)), of, ip_address(address), OWNER)
+        leases.request(draft({"10.90.0.13": OTHER}, host=("10.90.0.14",)), of.pool, ip_address(address), OWNER)
 
 
 def test_asking_again_for_what_is_held_takes_nothing() -> None:
     at = draft({"10.90.0.5": OWNER})
-    leases.request(at, network("10.90.0.0/24"), ip_address("10.90.0.5"), OWNER)
+    leases.request(at, network("10.90.0.0/24").pool, ip_address("10.90.0.5"), OWNER)
     assert not at.steps
 
 
 def test_an_address_is_handed_over_by_an_owner_that_goes() -> None:
     at = draft({"10.90.0.5": OTHER})
     at.leaving.add(OTHER)
-    leases.request(at, network("10.90.0.0/24"), ip_address("10.90.0.5"), OWNER)
+    leases.request(at, network("10.90.0.0/24").pool, ip_address("10.90.0.5"), OWNER)
     assert at.steps == [(Phase.LEASE, TakeLease("pods0", ip_address("10.90.0.5"), OWNER, OTHER))]
 
 
@@ -227,22 +236,28 @@ def test_nobody_releases_the_lease_of_another() -> None:
     assert not at.steps
 
 
+def usage(of: Network, taken: dict[str, str] | None = None, number: int = 0, **rest: Any) -> tuple[int, int, int]:
+    subnet = of.subnets[number]
+    counts = leases.usage(draft(taken, **rest), of.pool, of.pool.spans(subnet.version, subnet), subnet.version)
+    return counts["total"], counts["used"], counts["free"]
+
+
 def test_usage_counts_per_subnet() -> None:
     of = network("10.90.0.0/29", "fd00:90::/126")
-    held = {ip_address("10.90.0.2"): OWNER, ip_address("fd00:90::2"): OWNER, ip_address("fd00:90::3"): OTHER}
-    assert leases.usage(of, held) == {
-        "10.90.0.0/29": {"total": 5, "used": 1, "free": 4},
-        "fd00:90::/126": {"total": 2, "used": 2, "free": 0},
-    }
+    taken = {"10.90.0.2": OWNER, "fd00:90::2": OWNER, "fd00:90::3": OTHER}
+    assert [usage(of, taken, number) for number in (0, 1)] == [(5, 1, 4), (2, 2, 0)]
 
 
 def test_a_lease_outside_the_ranges_leaves_the_ranges_free() -> None:
-    of = network("10.90.0.0/24", ranges=[{"start": "10.90.0.9", "end": "10.90.0.9"}])
-    assert leases.usage(of, {ip_address("10.90.0.100"): OWNER})["10.90.0.0/24"]["free"] == 1
+    assert usage(network("10.90.0.0/24", ranges=[{"start": "10.90.0.9", "end": "10.90.0.9"}]), {"10.90.0.100": OWNER}) == (1, 0, 1)
+
+
+def test_what_the_host_carries_is_used() -> None:
+    assert usage(network("10.90.0.0/29"), {"10.90.0.2": OWNER}, host=("10.90.0.3",)) == (5, 2, 3)
 
 
 def test_usage_of_a_64_is_exact() -> None:
-    assert leases.usage(network("fd00:90::/64"), {})["fd00:90::/64"]["total"] == 2**64 - 2
+    assert usage(network("fd00:90::/64"), {"fd00:90::7": OWNER}) == (2**64 - 2, 1, 2**64 - 3)
 
 
 @given(st.lists(st.tuples(st.integers(0, 255), st.integers(24, 32)), max_size=4), st.integers(1, 254), st.integers(1, 254))
@@ -250,7 +265,7 @@ def test_spans_are_exactly_what_may_be_leased(reserved: list[tuple[int, int]], f
     holes = {str(ipaddress.ip_network((f"10.90.0.{number}", length), strict=False)) for number, length in reserved}
     start, end = sorted((first, second))
     of = network("10.90.0.0/24", reserved=sorted(holes), ranges=[{"start": f"10.90.0.{start}", "end": f"10.90.0.{end}"}])
-    may = {number for low, high in leases.spans(of, of.subnets[0]) for number in range(low, high + 1)}
+    may = {number for low, high in of.pool.spans(4, of.subnets[0]) for number in range(low, high + 1)}
     barred = {int(address) for text in holes for address in ipaddress.ip_network(text)}
     base = int(ip_address("10.90.0.0"))
     assert may == {base + number for number in range(start, end + 1)} - barred - {base, base + 1, base + 255}

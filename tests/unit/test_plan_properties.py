@@ -156,6 +156,12 @@ def _leased(world: World) -> dict[str, Any]:
     return {pool: dict(held) for pool, held in world.leases.items() if held}
 
 
+def _books(world: World) -> dict[str, Any]:
+    """Of every pool that has leases or a cursor."""
+    keys = {*_leased(world), *(key for key, cursors in world.cursors.items() if cursors)}
+    return {key: dict(world.leases.get(key, {})) for key in keys}
+
+
 def _named(world: World) -> set[str]:
     return {sandbox.name for sandbox in world.sandboxes().values()} | set(world.networks())
 
@@ -166,10 +172,9 @@ def _comparable(world: World) -> Any:
     return replace(
         seen,
         routes=frozenset(seen.routes),
-        leases=_leased(world),
+        shelves={key: (held, {name: at for name, at in world.cursors.get(key, {}).items() if at}) for key, held in _books(world).items()},
         # A port has no IPv6 of its own.
         sysctls={name: value for name, value in seen.sysctls.items() if "/vh" not in name},
-        cursors={pool: at for pool, at in seen.cursors.items() if at},
         links=_links(seen.links),
         views={key: _view(view) for key, view in seen.views.items()},
         targets={path: replace(target, view=_view(target.view)) for path, target in seen.targets.items()},
@@ -186,7 +191,8 @@ def _declared(world: World) -> Any:
         key: replace(view, pause=None, sysctls={name: value for name, value in view.sysctls.items() if name in said[key]})
         for key, view in seen.views.items()
     }
-    seen = replace(seen, links=ours, views=views, sysctls={}, cursors={}, sysctl_dropin=None, ipv6_interfaces=(), targets={})
+    books = {key: held for key, (held, _cursors) in seen.shelves.items() if held}
+    seen = replace(seen, links=ours, views=views, sysctls={}, shelves=books, sysctl_dropin=None, ipv6_interfaces=(), targets={})
     return {**vars(seen), "pauses": pauses}
 
 

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._store import files, 
 ID = "0123456789abcdef"
 BOOT = "boot"
 A, B = ip_address("10.90.0.2"), ip_address("fd00:90::2")
+BLOCK = ip_network("10.90.4.0/24")
 
 
 @pytest.fixture
@@ -186,7 +189,7 @@ def test_a_deleted_record_is_gone(store: Path, persistent: bool) -> None:
 
 
 def test_without_a_store_there_are_no_records(store: Path) -> None:
-    assert (records.load_networks(), records.load_sandboxes(), leases.load()) == ({}, {}, ({}, {}))
+    assert (records.load_networks(), records.load_sandboxes(), leases.load()) == ({}, {}, {})
 
 
 def test_a_newer_schema_is_refused(store: Path, network: Network) -> None:
@@ -226,74 +229,130 @@ def test_a_record_under_the_name_of_another_is_refused(store: Path, network: Net
         records.load_networks()
 
 
+def books(key: str = "pods0") -> dict[Any, str]:
+    """What is leased of a pool, and by whom, read anew."""
+    return leases.Shelf(key).everything()
+
+
 def test_a_lease_comes_back(store: Path) -> None:
+    for held in (A, B, BLOCK):
+        leases.take("pods0", held, ID, None, BOOT)
+    assert books() == {A: ID, B: ID, BLOCK: ID} and list(leases.load()) == ["pods0"]
+    assert set(leases.Shelf("pods0").held_by(ID)) == {A, B, BLOCK}
+
+
+def test_a_lease_tells_who_when_and_in_which_boot(store: Path) -> None:
     leases.take("pods0", A, ID, None, BOOT)
-    leases.take("pods0", B, ID, None, BOOT)
-    assert leases.load()[0] == {"pods0": {A: ID, B: ID}}
+    lease = leases.Shelf("pods0").lease(A)
+    assert lease is not None and (lease["owner"], lease["boot_id"]) == (ID, BOOT)
+    assert abs(lease["time"] - time.time()) < 60
 
 
 def test_a_released_lease_leaves_nothing(store: Path) -> None:
-    leases.take("pods0", A, ID, None, BOOT)
+    for held in (A, BLOCK):
+        leases.take("pods0", held, ID, None, BOOT)
+    for held in (A, BLOCK):
+        leases.release("pods0", held, ID)
+    assert not leases.load() and not (store / "lib").exists()
+
+
+def test_a_released_lease_leaves_the_others_of_its_owner(store: Path) -> None:
+    for held in (A, B):
+        leases.take("pods0", held, ID, None, BOOT)
     leases.release("pods0", A, ID)
-    assert not leases.load()[0].get("pods0")
+    assert leases.Shelf("pods0").held_by(ID) == [B]
 
 
 def test_releasing_what_another_holds_does_nothing(store: Path) -> None:
     leases.take("pods0", A, ID, None, BOOT)
     leases.release("pods0", A, "other")
-    assert leases.load()[0] == {"pods0": {A: ID}}
+    assert books() == {A: ID}
 
 
 def test_a_lease_is_handed_over(store: Path) -> None:
     leases.take("pods0", A, "old", None, BOOT)
     leases.take("pods0", A, "new", "old", BOOT)
-    assert [path.name for path in (store / "lib/leases/pods0").iterdir()] == ["10.90.0.2~new"]
+    assert books() == {A: "new"}
+    assert [path.name for path in (store / "lib/leases/pods0/owners").iterdir()] == ["new"]
 
 
-def test_an_owner_may_have_any_name(store: Path) -> None:
-    owner = "../a/b~c %\n.."
+@pytest.mark.parametrize("owner", ("../a/b~c %\n..", ".", "..", "/", "\u2603" * 255, "x" * 255, ".x"))
+def test_an_owner_may_have_any_name(store: Path, owner: str) -> None:
     leases.take("pods0", A, owner, None, BOOT)
-    assert leases.load()[0] == {"pods0": {A: owner}}
+    assert books() == {A: owner} and leases.Shelf("pods0").held_by(owner) == [A]
+    (path,) = (path for path in store.rglob("*") if path.parent.name == "owners")
+    assert path.parent == store / "lib/leases/pods0/owners"
 
 
-def test_a_pool_may_have_any_name(store: Path) -> None:
-    leases.take("fleet/a b", A, ID, None, BOOT)
-    assert leases.load()[0] == {"fleet/a b": {A: ID}}
+def test_owners_whose_names_look_alike_stay_apart(store: Path) -> None:
+    names = ("a", "A", "a.b", "a/b", "a%2Fb", "x" * 254, "x" * 255, ".x", "x")
+    for number, owner in enumerate(names):
+        leases.take("pods0", ip_address(number), owner, None, BOOT)
+    for number, owner in enumerate(names):
+        assert leases.Shelf("pods0").held_by(owner) == [ip_address(number)]
 
 
-@pytest.mark.parametrize("pool", ("..", "."))
+@pytest.mark.parametrize("pool", ("..", ".", "a/b", "pool:..", "pool:."))
 def test_a_pool_never_leads_out_of_the_store(store: Path, pool: str) -> None:
     leases.take(pool, A, ID, None, BOOT)
-    assert leases.load()[0] == {pool: {A: ID}}
+    (path,) = (path for path in store.rglob("10.90.0.2"))
+    assert path.parent.parent in (store / "lib/leases", store / "lib/pools")
+    assert list(leases.load()) == [pool]
 
 
-def test_a_cursor_comes_back_per_family(store: Path) -> None:
-    leases.set_cursor("pods0", 4, A)
-    leases.set_cursor("pods0", 6, B)
-    assert leases.load()[1] == {"pods0": {4: A, 6: B}}
+def test_a_pool_and_a_network_of_one_name_are_two(store: Path) -> None:
+    leases.take("pods0", A, "one", None, BOOT)
+    leases.take("pool:pods0", A, "other", None, BOOT)
+    assert (books(), books("pool:pods0")) == ({A: "one"}, {A: "other"})
+
+
+def test_a_cursor_comes_back_per_family_and_block_size(store: Path) -> None:
+    for key, address in (("4", A), ("6", B), ("4-24", A)):
+        leases.set_cursor("pods0", key, address)
+    assert [leases.Shelf("pods0").cursor(key) for key in ("4", "6", "4-24", "6-64")] == [A, B, A, None]
+    assert not books()
 
 
 def test_a_cursor_can_be_taken_away(store: Path) -> None:
-    leases.set_cursor("pods0", 4, A)
-    leases.set_cursor("pods0", 4, None)
-    assert not leases.load()[1].get("pods0")
+    leases.set_cursor("pods0", "4", A)
+    leases.set_cursor("pods0", "4", None)
+    assert not leases.load() and not (store / "lib").exists()
 
 
-@pytest.mark.parametrize("name", ("10.90.0.2", "x~owner", "10.90.0.300~owner", "cursor", "cursor5", "cursor4"))
-def test_a_garbled_lease_is_named(store: Path, name: str) -> None:
-    directory = store / "lib/leases/pods0"
-    directory.mkdir(parents=True)
-    (directory / name).write_text("")
-    with pytest.raises(StateCorrupt, match=f"{directory}/{name} is no lease"):
-        leases.load()
+def test_white_space_in_a_lease_does_not_count(store: Path) -> None:
+    leases.take("pods0", A, ID, None, BOOT)
+    path = store / "lib/leases/pods0/10.90.0.2"
+    path.write_text(f'\n\t {{ "held" : " {A}\\n" , "owner":"{ID} "}} \n\n')
+    assert books() == {A: ID}
 
 
-def test_a_cursor_of_the_wrong_family_is_named(store: Path) -> None:
-    directory = store / "lib/leases/pods0"
-    directory.mkdir(parents=True)
-    (directory / "cursor4").write_text("fd00::1\n")
+@pytest.mark.parametrize("text", ("", " ", "\0", "{}", "[]", '{"held": "10.90.0.3", "owner": "x"}', '{"held": "10.90.0.2", "owner": ""}'))
+def test_a_garbled_lease_is_named_and_never_free(store: Path, text: str) -> None:
+    leases.take("pods0", A, ID, None, BOOT)
+    path = store / "lib/leases/pods0/10.90.0.2"
+    path.write_text(text)
+    for look in (lambda shelf: shelf.owner_of(A), lambda shelf: shelf.held_by(ID), lambda shelf: shelf.everything()):
+        with pytest.raises(StateCorrupt, match=f"{path} is empty or garbled"):
+            look(leases.Shelf("pods0"))
+    assert leases.Shelf("pods0").addresses() == [A]
+
+
+@pytest.mark.parametrize("name", ("x", "10.90.0.300", "10.90.0.2~owner", "blocks/10.90.0.1_24", "blocks/x"))
+def test_what_is_no_lease_is_named(store: Path, name: str) -> None:
+    path = store / "lib/leases/pods0" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    with pytest.raises(StateCorrupt, match=f"{path} is no lease"):
+        books()
+
+
+@pytest.mark.parametrize("text", ("", "fd00::1\n", "x"))
+def test_a_garbled_cursor_is_named(store: Path, text: str) -> None:
+    path = store / "lib/leases/pods0/cursor4"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
     with pytest.raises(StateCorrupt, match="cursor4"):
-        leases.load()
+        leases.Shelf("pods0").cursor("4")
 
 
 def test_what_is_no_pool_is_named(store: Path) -> None:
@@ -305,21 +364,50 @@ def test_what_is_no_pool_is_named(store: Path) -> None:
 
 def test_half_written_leases_do_not_count(store: Path) -> None:
     leases.take("pods0", A, ID, None, BOOT)
-    (store / "lib/leases/pods0/.10.90.0.3~x.0123456789ab").write_text("")
-    assert leases.load()[0] == {"pods0": {A: ID}}
+    (store / "lib/leases/pods0/.10.90.0.3.0123456789ab").write_text("")
+    assert books() == {A: ID}
+
+
+@pytest.mark.parametrize("step", (1, 2, 3))
+def test_a_killed_lease_is_whole_or_not_there(store: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Its owner finds it or gets it anew; the list of an owner that holds nothing is a stray."""
+
+    def die(*_args: Any, **_words: Any) -> None:
+        nonlocal step
+        step -= 1
+        if not step:
+            raise KeyboardInterrupt
+
+    leases.take("pods0", B, "other", None, BOOT)
+    for name in ("write_json", "unlink"):
+        do = getattr(files, name)
+        monkeypatch.setattr(files, name, lambda *args, do=do: (die(), do(*args)))
+    with contextlib.suppress(KeyboardInterrupt):
+        leases.take("pods0", A, ID, None, BOOT)
+    shelf = leases.Shelf("pods0")
+    assert shelf.held_by(ID) == ([A] if shelf.owner_of(A) else [])
+    assert bool(shelf.strays()) == ((store / "lib/leases/pods0/owners" / ID).exists() and not shelf.owner_of(A))
 
 
 def test_forgetting_a_pool_takes_its_cursors(store: Path) -> None:
-    leases.set_cursor("pods0", 4, A)
+    leases.set_cursor("pods0", "4", A)
     leases.forget("pods0")
-    assert leases.load() == ({}, {})
+    assert not leases.load()
 
 
 def test_a_pool_with_leases_is_not_forgotten(store: Path) -> None:
     leases.take("pods0", A, ID, None, BOOT)
     with pytest.raises(OSError):
         leases.forget("pods0")
-    assert leases.load()[0] == {"pods0": {A: ID}}
+    assert books() == {A: ID}
+
+
+def test_an_ordinary_user_keeps_pools_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("HOME", "/home/user")
+    for state, root in (("/state", "/state"), ("relative", "/home/user/.local/state"), ("", "/home/user/.local/state")):
+        monkeypatch.setenv("XDG_STATE_HOME", state)
+        assert (paths.pools(), paths.lock()) == (f"{root}/podnet/pools", f"{root}/podnet/lock")
 
 
 def test_a_second_holder_waits_no_longer_than_it_may(tmp_path: Path) -> None:

@@ -96,22 +96,22 @@ def _delete_record(operation: ops.DeleteRecord, machine: Machine) -> None:
 
 @perform.register
 def _take_lease(operation: ops.TakeLease, machine: Machine) -> None:
-    leases.take(operation.network, operation.address, operation.owner, operation.previous, machine.boot_id)
+    leases.take(operation.pool, operation.held, operation.owner, operation.previous, machine.boot_id)
 
 
 @perform.register
 def _release_lease(operation: ops.ReleaseLease, machine: Machine) -> None:
-    leases.release(operation.network, operation.address, operation.owner)
+    leases.release(operation.pool, operation.held, operation.owner)
 
 
 @perform.register
 def _set_cursor(operation: ops.SetCursor, machine: Machine) -> None:
-    leases.set_cursor(operation.network, operation.version, operation.address)
+    leases.set_cursor(operation.pool, operation.key, operation.address)
 
 
 @perform.register
 def _forget_pool(operation: ops.ForgetPool, machine: Machine) -> None:
-    leases.forget(operation.network)
+    leases.forget(operation.pool)
 
 
 @perform.register
@@ -322,6 +322,8 @@ def _remove_runtime(operation: ops.RemoveRuntime, machine: Machine) -> None:
 def _remove_orphan(operation: ops.RemoveOrphan, machine: Machine) -> None:
     if namespaces.identity(operation.path) is not None:
         namespaces.unpin(operation.path)
+    elif os.path.isfile(operation.path):
+        files.remove(operation.path)
     else:
         _remove_tree(operation.path)
 

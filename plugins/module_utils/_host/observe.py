@@ -28,7 +28,6 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     """Everything a plan may need; what lies inside sandboxes is looked at when asked for."""
     networks = records.load_networks()
     sandboxes = records.load_sandboxes()
-    held, cursors = leases.load()
     links = machine.host.links()
     device = machine.host.default_device()
 
@@ -41,8 +40,8 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     return Observed(
         networks=networks,
         sandboxes=sandboxes,
-        leases=held,
-        cursors=cursors,
+        pools=records.load_pools(),
+        shelves=leases.load(),
         links=links,
         host_addresses=frozenset(
             ipaddress.ip_interface(text.split()[0]).ip for link in links.values() if link.name not in networks for text in link.addresses
@@ -61,6 +60,18 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         root_obstacles=Lazy(rootfs.obstacle),
         machine_id=(files.read("/etc/machine-id") or machine.boot_id).strip(),
         debris=_debris(sandboxes, {network.alias for network in networks.values()}, links) if debris else Debris(),
+    )
+
+
+def observe_books(machine: Machine, *, host: bool) -> Observed:
+    """What leasing alone depends on. ``host``: with what is root's, networks and sandboxes."""
+    carried = (text for link in machine.host.links().values() for text in link.addresses)
+    return Observed(
+        networks=records.load_networks() if host else {},
+        sandboxes=records.load_sandboxes() if host else {},
+        pools=records.load_pools(),
+        shelves=leases.load(),
+        host_addresses=frozenset(ipaddress.ip_interface(text.split()[0]).ip for text in carried),
     )
 
 
@@ -235,6 +246,7 @@ def _debris(sandboxes: Mapping[str, Sandbox], aliases: set[str], links: Mapping[
     lost |= {name for name in _names(paths.SANDBOXES) if name not in sandboxes}
     namespaces_left = [pin(name, kind) for name in sorted(lost) for kind in ("net", "ipc", "uts") if namespaces.identity(pin(name, kind))]
     taken = {sandbox.ns_name for sandbox in sandboxes.values()}
+    strays = [path for shelf in leases.load().values() for path in shelf.strays()]
     etc = [
         f"{paths.ETC_NETNS}/{name}"
         for name in sorted(_names(paths.ETC_NETNS))
@@ -244,4 +256,5 @@ def _debris(sandboxes: Mapping[str, Sandbox], aliases: set[str], links: Mapping[
         links=tuple(sorted(link.name for link in orphans)),
         namespaces=tuple(path for path in namespaces_left if path not in {net_pin(item) for item in sandboxes}),
         directories=tuple([paths.sandbox_directory(name) for name in sorted(_names(paths.SANDBOXES)) if name not in sandboxes] + etc),
+        files=tuple(strays),
     )

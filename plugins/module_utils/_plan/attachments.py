@@ -177,15 +177,15 @@ def _addresses(
         had = next((a for a in (old.addresses if old else ()) if a.version == subnet.version and a in subnet), None)
         if inside:
             rest.remove(inside[0])
-            leases.request(draft, network, inside[0], owner)
+            leases.request(draft, network.pool, inside[0], owner)
             chosen.append(inside[0])
         elif had is not None:
             _keep(draft, network, had, owner)
             chosen.append(had)
         else:
-            chosen.append(leases.allocate(draft, network, subnet, owner))
+            chosen.append(leases.allocate(draft, network.pool, subnet.version, owner, subnet=subnet))
     for address in rest:
-        leases.request(draft, network, address, owner)
+        leases.request(draft, network.pool, address, owner)
     for address in old.addresses if old else ():
         if address not in chosen:
             leases.release(draft, network.name, address, owner)
@@ -194,11 +194,11 @@ def _addresses(
 
 def _keep(draft: Draft, network: Network, address: IPAddress, owner: str) -> None:
     """A recorded address stays whatever the ranges say today; a lease that got lost is taken again."""
-    holder = draft.leases.get(network.name, {}).get(address)
+    holder = draft.book(network.name).owner_of(address)
     if holder is None:
         leases.take(draft, network.name, address, owner)
     elif holder != owner:
-        leases.request(draft, network, address, owner)
+        leases.request(draft, network.pool, address, owner)
 
 
 def _plan_attachment(

@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._spec.fields import IPAddress
+from .._spec.fields import ADDRESSES, IPAddress
 from .._spec.network import Network
+from .._spec.pool import Pool
 from .._spec.sandbox import Sandbox
+from .books import Book, Held, Listing
 from .observed import Link, Observed
-from .operations import Operation, Phase
+from .operations import Operation, Phase, SetCursor
 
 _VETH = re.compile(r"vh(\d*)-([0-9a-f]{8})\Z")
 
@@ -76,10 +79,11 @@ class Plan:
 
 @dataclass
 class Draft:
-    """Collects steps; ``networks``, ``sandboxes`` and ``leases`` run ahead of ``observed``.
+    """Collects steps; ``networks``, ``sandboxes``, ``pools`` and ``books`` run ahead of ``observed``.
 
-    ``fresh_id``: gives a new random id of 16 hexadecimal digits. ``canonical``: a ruleset as nft lists it once
-    loaded. ``check``: a network that is still missing is a warning.
+    ``fresh_id``: gives a new random id of 16 hexadecimal digits. ``random_below``: a random number from 0 to one less than
+    what it is given. ``canonical``: a ruleset as nft lists it once loaded. ``check``: a network that is still missing is a
+    warning.
     """
 
     observed: Observed
@@ -88,8 +92,9 @@ class Draft:
     check: bool = False
     networks: dict[str, Network] = field(default_factory=dict)
     sandboxes: dict[str, Sandbox] = field(default_factory=dict)
-    leases: dict[str, dict[IPAddress, str]] = field(default_factory=dict)
-    cursors: dict[tuple[str, int], IPAddress] = field(default_factory=dict)
+    pools: dict[str, Pool] = field(default_factory=dict)
+    books: dict[str, Book] = field(default_factory=dict)
+    random_below: Callable[[int], int] = secrets.randbelow
     leaving: set[str] = field(default_factory=set)
     ports: dict[str, int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
@@ -106,8 +111,7 @@ class Draft:
             fresh_id,
             networks=dict(observed.networks),
             sandboxes=dict(observed.sandboxes),
-            leases={name: dict(held) for name, held in observed.leases.items()},
-            cursors={(name, version): at for name, held in observed.cursors.items() for version, at in held.items()},
+            pools=dict(observed.pools),
             **settings,
         )
 
@@ -137,9 +141,18 @@ class Draft:
                     self._claims.setdefault(item.network, {}).update(dict.fromkeys(item.addresses, sandbox.id))
         return {address: owner for address, owner in self._claims.get(network, {}).items() if owner not in self.leaving}
 
-    def holder(self, network: str, address: IPAddress) -> str | None:
-        """Who has the address, by lease or by record."""
-        return self.leases.get(network, {}).get(address) or self.claims(network).get(address)
+    def book(self, key: str) -> Book:
+        """The leases of a pool; see Pool.key."""
+        if key not in self.books:
+            self.books[key] = Book(self.observed.shelves.get(key) or Listing())
+        return self.books[key]
+
+    def holder(self, key: str, held: Held) -> str | None:
+        """Who has the address or block, by lease or by record."""
+        owner = self.book(key).owner_of(held)
+        if owner is None and isinstance(held, ADDRESSES):
+            owner = self.claims(key).get(held)
+        return owner
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:
@@ -157,8 +170,18 @@ class Draft:
             return candidate
 
     def finish(self) -> Plan:
+        steps = [*self.steps, *((Phase.LEASE, operation) for operation in self._cursors())]
         return Plan(
-            steps=tuple(sorted(self.steps, key=lambda step: step[0])),
+            steps=tuple(sorted(steps, key=lambda step: step[0])),
             changes=tuple(self.changes),
             warnings=tuple(self.warnings),
         )
+
+    def _cursors(self) -> list[SetCursor]:
+        """Once per pool, however many leases it gave."""
+        return [
+            SetCursor(key, cursor, address, book.cursor_before(cursor))
+            for key, book in self.books.items()
+            for cursor, address in book.cursors.items()
+            if address != book.cursor_before(cursor)
+        ]

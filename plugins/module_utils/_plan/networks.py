@@ -11,9 +11,10 @@ from typing import Any
 from .._errors import AddressInUse, InUse, InvalidArgument, KernelUnsupported, NotOurs, NotPermitted
 from .._spec import fields
 from .._spec.network import Network, NetworkRequest
+from .._spec.pool import interval_of
 from .addresses import address_steps
 from .draft import UNKNOWN, Change, Draft
-from .leases import describe_owner, usage
+from .leases import describe_owner, release, usage
 from .observed import Link
 from .operations import (
     CreateBridge,
@@ -81,11 +82,12 @@ def remove_network(draft: Draft, name: str, *, force: bool) -> None:
         if link is not None and link.kind == "bridge":
             raise NotOurs(f"name: the bridge {name} was not made by podnet.linux; remove it with the tool that made it")
         return
-    others = {holder for holder in draft.leases.get(name, {}).values() if holder not in draft.leaving}
-    if others:
-        raise InUse(
-            f"network {name} has leases held by {', '.join(sorted(describe_owner(draft, item) for item in others))}; release them first"
-        )
+    leased = draft.book(name).everything()
+    others = sorted({describe_owner(draft, holder) for holder in leased.values() if holder not in draft.leaving})
+    if others and not force:
+        raise InUse(f"network {name} has leases held by {', '.join(others)}; release them first, or say force: true")
+    for held, holder in leased.items():
+        release(draft, name, held, holder)
     link = draft.observed.links.get(name)
     if link is not None and owns(network, link):
         foreign = [port.name for port in draft.observed.ports_of(name) if not (port.alias or "").startswith("podnet:")]
@@ -113,7 +115,10 @@ def network_result(draft: Draft, network: Network) -> dict[str, Any]:
         "dns": upstream if network.dns is None else [str(address) for address in network.dns],
         "mac": _mac(draft, network),
         "ifindex": link.index if link and link.index else None,
-        "addresses": usage(network, draft.leases.get(network.name, {})),
+        "addresses": {
+            str(subnet): usage(draft, network.pool, network.pool.spans(subnet.version, subnet), subnet.version)
+            for subnet in network.subnets
+        },
     }
 
 
@@ -188,11 +193,14 @@ def _check_host(draft: Draft, wanted: Network, recorded: Network | None) -> None
 
 
 def _check_leases(draft: Draft, wanted: Network, recorded: Network | None) -> None:
-    held = {address: owner for address, owner in draft.leases.get(wanted.name, {}).items() if owner not in draft.leaving}
-    if recorded is None:
+    if recorded is None or (recorded.subnets, recorded.gateways) == (wanted.subnets, wanted.gateways):
         return
-    for address, owner in held.items():
-        if wanted.subnet_of(address) is None:
-            raise InUse(f"subnets: {address} of a dropped subnet is leased by {describe_owner(draft, owner)}; remove it first")
-        if address in wanted.gateways:
-            raise AddressInUse(f"gateways: {address} is leased by {describe_owner(draft, owner)}; choose another")
+    for held, owner in draft.book(wanted.name).everything().items():
+        if owner in draft.leaving:
+            continue
+        first, last = interval_of(held)
+        same = [subnet for subnet in wanted.subnets if subnet.version == held.version]
+        if not any(int(subnet.network_address) <= first and last <= int(subnet.broadcast_address) for subnet in same):
+            raise InUse(f"subnets: {held} of a dropped subnet is leased by {describe_owner(draft, owner)}; remove it first")
+        if any(gateway.version == held.version and first <= int(gateway) <= last for gateway in wanted.gateways):
+            raise AddressInUse(f"gateways: {held} is leased by {describe_owner(draft, owner)}; choose another")

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from .._spec.fields import IPAddress, IPNetwork
 from .._spec.network import Network
+from .._spec.pool import Pool
 from .._spec.sandbox import Sandbox
+from .books import Shelf
 
 V = TypeVar("V")
 
@@ -118,6 +120,7 @@ class Debris:
     links: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class Lazy(Mapping[str, V]):
@@ -145,8 +148,8 @@ class Observed:
 
     networks: Mapping[str, Network] = field(default_factory=dict)
     sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
-    leases: Mapping[str, Mapping[IPAddress, str]] = field(default_factory=dict)
-    cursors: Mapping[str, Mapping[int, IPAddress]] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    shelves: Mapping[str, Shelf] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     host_addresses: frozenset[IPAddress] = frozenset()
     routes: tuple[tuple[IPNetwork, str], ...] = ()

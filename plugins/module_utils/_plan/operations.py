@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from .._spec.fields import IPAddress
+from .books import Held
 from .observed import Link
 
 
@@ -64,47 +65,47 @@ class DeleteRecord(Operation):
 
 @dataclass(frozen=True)
 class TakeLease(Operation):
-    """``previous``: the owner whom this run removes, where the lease is handed over."""
+    """``pool``: the key of its books. ``previous``: the owner whom this run removes, where the lease is handed over."""
 
-    network: str
-    address: IPAddress
+    pool: str
+    held: Held
     owner: str
     previous: str | None = None
 
     def inverse(self) -> tuple[Operation, ...]:
         if self.previous is not None:
-            return (TakeLease(self.network, self.address, self.previous, self.owner),)
-        return (ReleaseLease(self.network, self.address, self.owner),)
+            return (TakeLease(self.pool, self.held, self.previous, self.owner),)
+        return (ReleaseLease(self.pool, self.held, self.owner),)
 
 
 @dataclass(frozen=True)
 class ReleaseLease(Operation):
-    network: str
-    address: IPAddress
+    pool: str
+    held: Held
     owner: str
 
     def inverse(self) -> tuple[Operation, ...]:
-        return (TakeLease(self.network, self.address, self.owner),)
+        return (TakeLease(self.pool, self.held, self.owner),)
 
 
 @dataclass(frozen=True)
 class SetCursor(Operation):
-    """Where sequential leasing goes on, per IP version."""
+    """Where sequential leasing goes on; ``key``: see cursor_key()."""
 
-    network: str
-    version: int
+    pool: str
+    key: str
     address: IPAddress | None
     previous: IPAddress | None
 
     def inverse(self) -> tuple[Operation, ...]:
-        return (SetCursor(self.network, self.version, self.previous, self.address),)
+        return (SetCursor(self.pool, self.key, self.previous, self.address),)
 
 
 @dataclass(frozen=True)
 class ForgetPool(Operation):
     """Remove the (empty) books of a network that is gone."""
 
-    network: str
+    pool: str
 
 
 @dataclass(frozen=True)

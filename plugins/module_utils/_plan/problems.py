@@ -24,17 +24,17 @@ def _write_record(operation: ops.WriteRecord) -> str:
 
 @problem.register
 def _take_lease(operation: ops.TakeLease) -> str:
-    return f"lease of {operation.address} in {operation.network} is missing"
+    return f"lease of {operation.held} in {operation.pool} is missing"
 
 
 @problem.register
 def _release_lease(operation: ops.ReleaseLease) -> str:
-    return f"lease of {operation.address} in {operation.network} is held in vain"
+    return f"lease of {operation.held} in {operation.pool} is held in vain"
 
 
 @problem.register
 def _set_cursor(operation: ops.SetCursor) -> str:
-    return f"next address of {operation.network} is out of date"
+    return f"next address of {operation.pool} is out of date"
 
 
 @problem.register

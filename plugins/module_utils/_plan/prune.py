@@ -16,19 +16,15 @@ def plan_debris(draft: Draft) -> None:
     for name in debris.links:
         link = draft.observed.links.get(name)
         draft.add(Phase.DESTROY, DeleteVeth(name) if link is not None and link.kind == "veth" else DeleteLink(name))
-    for path in (*debris.namespaces, *debris.directories):
+    for path in (*debris.namespaces, *debris.directories, *debris.files):
         draft.add(Phase.DESTROY, RemoveOrphan(path))
     freed = []
-    for network, held in list(draft.leases.items()):
-        for address, owner in list(held.items()):
-            sandbox = draft.sandboxes.get(owner)
-            if sandbox is not None and any(i.network == network and address in i.addresses for i in sandbox.attachments):
-                continue
-            leases.release(draft, network, address, owner)
-            freed.append(f"lease {address} of {network}")
-    orphans = (
-        [f"link {n}" for n in debris.links] + [f"namespace {p}" for p in debris.namespaces] + [f"directory {p}" for p in debris.directories]
-    )
-    removed = [*orphans, *freed]
+    for key in draft.observed.shelves:
+        for held, owner in draft.book(key).everything().items():
+            if leases.is_stale(draft, key, held, owner):
+                leases.release(draft, key, held, owner)
+                freed.append(f"lease {held} of {key}")
+    kinds = {"link": debris.links, "namespace": debris.namespaces, "directory": debris.directories, "file": debris.files}
+    removed = [*(f"{kind} {name}" for kind, names in kinds.items() for name in names), *freed]
     if removed:
         draft.changes.append(Change("debris", "of podnet.linux", {"pruned": removed}, {"pruned": []}))

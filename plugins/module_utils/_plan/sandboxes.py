@@ -11,9 +11,11 @@ from typing import Any
 
 from .._errors import InUse, InvalidArgument, NotFound, NotOurs
 from .._spec.fields import sysctl_home
+from .._spec.pool import pool_of_key
 from .._spec.sandbox import PINNED, Sandbox, SandboxRequest
 from . import leases
 from .attachments import default_gateways, owns_veth, plan_attachments, resolve_attachments
+from .books import Held
 from .draft import UNKNOWN, Change, Draft
 from .observed import Lazy, Link, Pause, Pin, SandboxView
 from .operations import (
@@ -104,8 +106,8 @@ def remove_sandbox(draft: Draft, sandbox: Sandbox, *, force: bool) -> None:
     _destroy(draft, sandbox, view, occupants)
     if view.runtime or any(content is not None for content in view.files.values()):
         draft.add(Phase.DESTROY, RemoveRuntime(sandbox.id, sandbox.ns_name))
-    for network, address in leases.held_by(draft, sandbox.id):
-        leases.release(draft, network, address, sandbox.id)
+    for network, held in _leased(draft, sandbox.id):
+        leases.release(draft, network, held, sandbox.id)
     draft.add(Phase.FORGET, DeleteRecord(KIND, sandbox.id))
     del draft.sandboxes[sandbox.id]
     draft.changes.append(Change(KIND, sandbox.name, {**sandbox.as_dict(), "state": _state(sandbox, ())}, {"state": "absent"}))
@@ -322,10 +324,16 @@ def _plan_pause(draft: Draft, wanted: Sandbox, pause: Pause, created: tuple[str,
 
 def _release_unneeded(draft: Draft, wanted: Sandbox) -> None:
     """Leases of this sandbox that its record does not name: what a killed change left."""
-    needed = {(item.network, address) for item in wanted.attachments for address in item.addresses}
-    for network, address in leases.held_by(draft, wanted.id):
-        if (network, address) not in needed and network in draft.networks:
-            leases.release(draft, network, address, wanted.id)
+    needed: set[tuple[str, Held]] = {(item.network, address) for item in wanted.attachments for address in item.addresses}
+    for network, held in _leased(draft, wanted.id):
+        if (network, held) not in needed and network in draft.networks:
+            leases.release(draft, network, held, wanted.id)
+
+
+def _leased(draft: Draft, sandbox_id: str) -> list[tuple[str, Held]]:
+    """What a sandbox holds, on whichever networks."""
+    keys = {key for key in (*draft.observed.shelves, *draft.networks) if pool_of_key(key) is None}
+    return [(key, held) for key in sorted(keys) for held in draft.book(key).held_by(sandbox_id)]
 
 
 def _destroy(draft: Draft, sandbox: Sandbox, view: SandboxView, occupants: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ from .._errors import InvalidArgument
 
 IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+ADDRESSES = (ipaddress.IPv4Address, ipaddress.IPv6Address)
 T = TypeVar("T")
 
 ID = re.compile(r"[0-9a-f]{16}\Z")
@@ -22,6 +23,7 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
 _VETH = re.compile(r"vh\d*-[0-9a-f]{8}\Z")
 _SANDBOX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?\Z")
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\Z")
+_POOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
 _WORD = re.compile(r"[!-~]{1,255}\Z")
 _SYSCTL = re.compile(r"(net\.[A-Za-z0-9_./:@-]+|kernel\.(shm[a-z_]+|msg[a-z_]+|sem)|fs\.mqueue\.[a-z_]+)\Z")
@@ -77,10 +79,26 @@ def sandbox_name(option: str, value: Any) -> str:
     return text
 
 
-def sandbox_id(option: str, value: Any) -> str:
+def object_id(option: str, value: Any) -> str:
+    """Of a sandbox or a network."""
     text = str(value)
     if not ID.match(text):
-        raise InvalidArgument.of(option, value, "is no sandbox id: 16 hexadecimal digits in lower case")
+        raise InvalidArgument.of(option, value, "is no id: 16 hexadecimal digits in lower case")
+    return text
+
+
+def pool_name(option: str, value: Any) -> str:
+    text = str(value)
+    if not _POOL.match(text):
+        raise InvalidArgument.of(option, value, "is no pool name: 1-63 of A-Z a-z 0-9 _ . -, starting with a letter or digit")
+    return text
+
+
+def owner(option: str, value: Any) -> str:
+    """Whatever tells one holder of leases from another: a host's name, a path, a sentence."""
+    text = str(value)
+    if not 1 <= len(text) <= 255 or not text.isprintable() or text != text.strip():
+        raise InvalidArgument.of(option, value, "is no owner: 1-255 printable characters, no white space around them")
     return text
 
 

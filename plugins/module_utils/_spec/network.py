@@ -9,11 +9,13 @@ import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from .._errors import InvalidArgument
 from . import fields
 from .fields import IPAddress, IPNetwork
+from .pool import Pool, PoolRange, network_text, never_leased
 
 ISOLATION = ("strict", "normal", "none")
 
@@ -77,13 +79,22 @@ class Network:
     def subnet_of(self, address: IPAddress) -> IPNetwork | None:
         return next((subnet for subnet in self.subnets if address.version == subnet.version and address in subnet), None)
 
+    @cached_property
+    def pool(self) -> Pool:
+        """Its addresses: of each subnet the ranges in it, else the whole."""
+        found: list[PoolRange] = []
+        for subnet, gateway in zip(self.subnets, self.gateways):
+            chosen = [item for item in self.ranges if item.start.version == subnet.version and item.start in subnet]
+            found += [PoolRange(subnet, item.start, item.end, gateway) for item in chosen] or [PoolRange(subnet, gateway=gateway)]
+        return Pool(self.name, tuple(found), self.reserved, "network")
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "subnets": [str(subnet) for subnet in self.subnets],
             "gateways": [str(gateway) for gateway in self.gateways],
             "ranges": [item.as_dict() for item in self.ranges],
-            "reserved": [str(item) if item.num_addresses > 1 else str(item.network_address) for item in self.reserved],
+            "reserved": [network_text(item) for item in self.reserved],
             "mtu": self.mtu,
             "nat": self.nat,
             "internal": self.internal,
@@ -101,7 +112,7 @@ class Network:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Network:
         request = NetworkRequest.from_options(record, where="record")
-        network = request.resolve(None, new_id=record["id"], default_mtu=1500)
+        network = request.resolve(None, new_id=fields.object_id("id", record["id"]), default_mtu=1500)
         return replace(network, removing=bool(record["removing"]), settling=bool(record["settling"]))
 
 
@@ -225,11 +236,6 @@ def derived_mac(*parts: str) -> str:
     """A locally administered unicast MAC that the same parts always give, so that a link can be told for ours."""
     digest = hashlib.sha256(":".join(parts).encode()).digest()
     return ":".join(f"{byte:02x}" for byte in bytes([digest[0] & 0xFC | 0x02]) + digest[1:6])
-
-
-def never_leased(address: IPAddress, subnet: IPNetwork) -> bool:
-    """The network address (for IPv6 the subnet-router anycast, RFC 4291 2.6.1) and the IPv4 broadcast."""
-    return address == subnet.network_address or (subnet.version == 4 and address == subnet.broadcast_address)
 
 
 def _usable(gateway: IPAddress, subnet: IPNetwork) -> IPAddress:

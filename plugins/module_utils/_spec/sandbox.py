@@ -143,7 +143,7 @@ class Sandbox:
             )
             for item in record["networks"]
         )
-        sandbox = request.resolve(None, new_id=fields.sandbox_id("id", record["id"]), attachments=attachments)
+        sandbox = request.resolve(None, new_id=fields.object_id("id", record["id"]), attachments=attachments)
         return replace(sandbox, removing=bool(record["removing"]))
 
 
@@ -198,7 +198,7 @@ class SandboxRequest:
 
         request = cls(
             name=single("name", fields.sandbox_name),
-            id=single("id", fields.sandbox_id),
+            id=single("id", fields.object_id),
             state=options.get("state") or "present",
             force=bool(options.get("force")),
             networks=_networks(named, options),

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._errors import StateCorrupt
+from . import paths
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -84,16 +85,21 @@ def write_json(path: str, value: dict[str, Any]) -> None:
     write(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
-def remove(path: str) -> None:
-    """Remove the file, then the directory where that leaves it empty."""
+def unlink(path: str) -> None:
+    """Fine where there is no such file."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         os.unlink(path)
+
+
+def remove(path: str) -> None:
+    """Remove the file, then the directory where that leaves it empty."""
+    unlink(path)
     remove_empty(os.path.dirname(path))
 
 
 def remove_empty(directory: str) -> None:
     """Remove empty directories of ours upwards, keeping the roots that belong to the system."""
-    while any(directory.startswith(root) for root in ("/run/podnet", "/var/lib/podnet", "/etc/netns/")):
+    while any(directory.startswith(root) for root in (paths.RUN, paths.LIB, f"{paths.ETC_NETNS}/", paths.user_state())):
         try:
             os.rmdir(directory)
         except OSError:

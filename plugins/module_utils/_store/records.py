@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from .._errors import PodnetError, StateCorrupt
-from .._spec.fields import ID
 from .._spec.network import Network
+from .._spec.pool import Pool, pool_key, pool_of_key
 from .._spec.sandbox import Sandbox
-from . import files, paths
+from . import files, leases, paths
 
 SCHEMA = 1
 
@@ -33,11 +34,19 @@ def load_sandboxes() -> dict[str, Sandbox]:
     return {sandbox.id: sandbox for sandbox in _load("sandbox", Sandbox.from_record)}
 
 
+def load_pools() -> dict[str, Pool]:
+    """By name; those of this user."""
+    paths_of = (f"{leases.directory(key)}/{leases.RECORD}" for key in leases.load() if pool_of_key(key) is not None)
+    pools = [_parsed(path, unquote(path.split("/")[-2]), Pool.from_record) for path in paths_of if os.path.lexists(path)]
+    return {pool.name: pool for pool in pools}
+
+
 def write(kind: str, key: str, record: Mapping[str, Any], boot_id: str) -> None:
     """Records that are not persistent go below /run, and never lie in both places."""
     kept, other = _path(kind, key, bool(record.get("persistent", True))), _path(kind, key, not record.get("persistent", True))
     files.write_json(kept, {**record, "schema": SCHEMA, "boot_id": boot_id})
-    files.remove(other)
+    if other != kept:
+        files.remove(other)
 
 
 def delete(kind: str, key: str) -> None:
@@ -46,6 +55,8 @@ def delete(kind: str, key: str) -> None:
 
 
 def _path(kind: str, key: str, persistent: bool) -> str:
+    if kind == "pool":
+        return f"{leases.directory(pool_key(key))}/{leases.RECORD}"
     return f"{paths.LIB if persistent else paths.VOLATILE}/{_PLURAL[kind]}/{key}.json"
 
 
@@ -74,9 +85,7 @@ def _parsed(path: str, key: str, parse: Callable[[Mapping[str, Any]], Any]) -> A
         parsed = parse(_migrated(record, schema))
     except (PodnetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise StateCorrupt(f"{path} does not hold a whole record ({error}); restore it, or remove it if nothing depends on it") from None
-    if not isinstance(record["id"], str) or not ID.match(record["id"]):
-        raise StateCorrupt(f"{path} does not hold a whole record (id: {record['id']!r}); restore it, or remove it if nothing depends on it")
-    if key not in (parsed.id, parsed.name):
+    if key not in (record.get("id"), parsed.name):
         raise StateCorrupt(f"{path} holds the record of {parsed.name}, not of {key}; restore it")
     return parsed
 
