@@ -18,8 +18,8 @@ requirements:
   - Linux >= 5.10 with network namespaces, bridge, veth and nf_tables
   - Python >= 3.9
   - pyroute2 >= 0.7.2 (Debian and Ubuntu package C(python3-pyroute2))
-  - nft >= 1.0.2 (package C(nftables))
-  - CAP_NET_ADMIN and CAP_SYS_ADMIN (root)
+  - nft >= 1.0.2 (package C(nftables)), except for free-standing pools
+  - CAP_NET_ADMIN and CAP_SYS_ADMIN (root), except for free-standing pools
 notes:
   - Every failure returns C(msg), a sentence that says what is wrong and what to do, and C(reason), one of
     C(invalid_argument), C(not_found), C(not_ours), C(in_use), C(address_in_use), C(no_address_available), C(at_capacity),

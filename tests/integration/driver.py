@@ -15,9 +15,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.podnet.linux.plugins.module_utils._engine import Settings, run_networks, run_prune, run_sandboxes
+from ansible_collections.podnet.linux.plugins.module_utils._engine import (
+    Settings,
+    run_allocations,
+    run_networks,
+    run_prune,
+    run_sandboxes,
+)
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
 from ansible_collections.podnet.linux.plugins.module_utils._host import namespaces
+from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
 
@@ -129,6 +136,8 @@ def perform(scenario: dict[str, Any], settings: Settings) -> Any:
         return run_networks([NetworkRequest.from_options(item) for item in scenario["networks"]], settings)
     if "sandboxes" in scenario:
         return run_sandboxes([SandboxRequest.from_options(item) for item in scenario["sandboxes"]], settings)
+    if "allocations" in scenario:
+        return run_allocations([AllocationRequest.from_options(item) for item in scenario["allocations"]], settings)
     return run_prune(settings)
 
 

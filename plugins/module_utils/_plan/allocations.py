@@ -24,11 +24,12 @@ KIND = "allocation"
 
 def plan_allocations(draft: Draft, requests: Sequence[AllocationRequest], *, exclusive: bool = False) -> None:
     """Plan every request; releases first. ``exclusive``: leases in the pools named that are not listed go too."""
-    for number, request in enumerate(requests):
-        if any((other.key, other.owner) == (request.key, request.owner) for other in requests[:number]):
+    listed: set[tuple[str, str]] = set()
+    for request in requests:
+        if (request.key, request.owner) in listed:
             raise InvalidArgument.of("allocations", request.owner, f"is listed twice for {request.title}")
+        listed.add((request.key, request.owner))
     keys = dict.fromkeys(request.key for request in requests)
-    listed = {(request.key, request.owner) for request in requests}
     for key in keys if exclusive else ():
         for owner in dict.fromkeys(draft.book(key).everything().values()):
             if (key, owner) not in listed and not _is_a_sandboxs(key, owner):

@@ -65,6 +65,8 @@ class Book:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._changes: dict[Held, str | None] = {}
+        self._gained: dict[str, dict[Held, None]] = {}
+        self._new_blocks: dict[IPNetwork, None] = {}
         self.cursors: dict[str, IPAddress] = {}
 
     def owner_of(self, held: Held) -> str | None:
@@ -76,11 +78,11 @@ class Book:
 
     def held_by(self, owner: str) -> list[Held]:
         kept = [held for held in self._shelf.held_by(owner) if held not in self._changes]
-        return kept + [held for held, holder in self._changes.items() if holder == owner]
+        return kept + list(self._gained.get(owner, ()))
 
     def blocks(self) -> list[IPNetwork]:
         kept = [block for block in self._shelf.blocks() if block not in self._changes]
-        return kept + blocks_of(held for held, holder in self._changes.items() if holder is not None)
+        return kept + list(self._new_blocks)
 
     def addresses(self) -> list[IPAddress]:
         kept = [address for address in self._shelf.addresses() if address not in self._changes]
@@ -98,7 +100,15 @@ class Book:
 
     def set(self, held: Held, owner: str | None) -> None:
         """From now on it is this owner's, or nobody's."""
+        before = self._changes.get(held)
+        if before is not None:
+            del self._gained[before][held]
         self._changes[held] = owner
+        if owner is not None:
+            self._gained.setdefault(owner, {})[held] = None
+        if not isinstance(held, ADDRESSES):
+            self._new_blocks.pop(held, None)
+            self._new_blocks.update({held: None} if owner is not None else {})
 
 
 def cursor_key(version: int, prefix_length: int | None = None) -> str:

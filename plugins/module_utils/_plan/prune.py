@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from .._spec.pool import pool_of_key
 from . import leases
 from .draft import Change, Draft
-from .operations import DeleteLink, DeleteVeth, Phase, RemoveOrphan
+from .operations import DeleteLink, DeleteVeth, ForgetPool, Phase, RemoveOrphan
 
 
 def plan_debris(draft: Draft) -> None:
@@ -24,7 +25,16 @@ def plan_debris(draft: Draft) -> None:
             if leases.is_stale(draft, key, held, owner):
                 leases.release(draft, key, held, owner)
                 freed.append(f"lease {held} of {key}")
-    kinds = {"link": debris.links, "namespace": debris.namespaces, "directory": debris.directories, "file": debris.files}
+    lost = [key for key in draft.observed.shelves if pool_of_key(key) is None and key not in draft.observed.networks]
+    for key in lost:
+        draft.add(Phase.FORGET, ForgetPool(key))
+    kinds = {
+        "link": debris.links,
+        "namespace": debris.namespaces,
+        "directory": debris.directories,
+        "file": debris.files,
+        "books of": tuple(lost),
+    }
     removed = [*(f"{kind} {name}" for kind, names in kinds.items() for name in names), *freed]
     if removed:
         draft.changes.append(Change("debris", "of podnet.linux", {"pruned": removed}, {"pruned": []}))

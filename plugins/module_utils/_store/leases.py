@@ -225,7 +225,7 @@ def _read_list(path: str) -> tuple[str, list[Held]]:
 
 def _list(key: str, owner: str, held: Any) -> None:
     path = _owner_path(key, owner)
-    names = list(dict.fromkeys(str(item) for item in held))
+    names = sorted({str(item) for item in held})
     if names:
         files.write_json(path, {"owner": owner, "held": names})
     else:
