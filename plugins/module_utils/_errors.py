@@ -40,6 +40,10 @@ class NoAddressAvailable(PodnetError):
     reason = "no_address_available"
 
 
+class PortInUse(PodnetError):
+    reason = "port_in_use"
+
+
 class AtCapacity(PodnetError):
     reason = "at_capacity"
 

@@ -91,6 +91,21 @@ options:
       - Seconds between SIGTERM and SIGKILL, for the pause and, with O(force=true), for processes inside. The default at
         creation is 2.
     type: float
+  port_forwards: &port_forwards
+    description:
+      - Published ports. What reaches such a port of the host, from outside, from the host itself or from any sandbox, this one
+        included, is led to the sandbox's address on its first network that is not internal. What is addressed elsewhere is
+        left alone.
+      - Each is a dictionary of C(host_port), C(container_port) (by default the same), C(protocol) (V(tcp), V(udp) or V(sctp),
+        by default V(tcp)) and C(host_address), or in short C("[address:]8080:80[/protocol]"), quoted, an IPv6 address in
+        brackets. Ports may be ranges of equal length such as V(8000-8010); a sandbox publishes at most 4096 ports.
+      - Without C(host_address) it is every address of the host, IPv4 and IPv6 as far as the sandbox has them; V(0.0.0.0) or
+        V(::) is every one of a family. One on V(127.0.0.1) answers the host only. V(::1) is refused, since Linux cannot lead
+        it elsewhere.
+      - A port that another sandbox publishes, or that a socket of the host listens on, is refused.
+    type: list
+    elements: raw
+    aliases: [ports]
   dns: &dns
     description:
       - Resolvers, in place of the network's.
@@ -149,6 +164,7 @@ options:
       namespaces: *namespaces
       pause: *pause
       stop_timeout: *stop_timeout
+      port_forwards: *port_forwards
       dns: *dns
       dns_search: *dns_search
       dns_options: *dns_options
@@ -210,6 +226,16 @@ EXAMPLES = r"""
       net.core.somaxconn: 1024
     hosts:
       - web:10.91.0.2
+
+- name: Ports of the host that lead into it
+  podnet.linux.pod_sandbox:
+    name: web
+    port_forwards:
+      - "8080:80"
+      - "127.0.0.1:9090:9090"
+      - host_port: 5000-5010
+        container_port: 6000-6010
+        protocol: udp
 
 - name: These sandboxes and no other
   podnet.linux.pod_sandbox:
@@ -279,6 +305,11 @@ sandbox:
       description: Each interface with network, name, MAC and addresses.
       type: list
       elements: dict
+    port_forwards:
+      description: Published ports, each with all its keys.
+      type: list
+      elements: dict
+      sample: [{container_port: 80, host_address: null, host_port: 8080, protocol: tcp}]
     labels:
       description: Labels.
       type: dict
@@ -338,6 +369,7 @@ OPTIONS = {
     "dns_options": {"type": "list", "elements": "str"},
     "hosts": {"type": "list", "elements": "str"},
     "rootfs": {"type": "list", "elements": "path"},
+    "port_forwards": {"type": "list", "elements": "raw", "aliases": ["ports"]},
     "sysctls": {"type": "dict"},
     "labels": {"type": "dict"},
     "persistent": {"type": "bool"},

@@ -15,7 +15,8 @@ from host import Host
 
 NETWORK = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
 OTHER = {"name": "pods1", "subnets": ["10.91.0.0/24"]}
-SANDBOX = {"name": "web", "networks": [{"name": "pods0"}, {"name": "pods1"}], "sysctls": {"net.core.somaxconn": 99}}
+PORTS = ["8080:80", "127.0.0.1:5300:53/udp"]
+SANDBOX = {"name": "web", "networks": [{"name": "pods0"}, {"name": "pods1"}], "sysctls": {"net.core.somaxconn": 99}, "port_forwards": PORTS}
 LEASES = [
     {"network": "pods0", "owner": "vip", "address": "10.90.0.9"},
     {"pool": "fleet", "ranges": [{"subnet": "10.64.0.0/12"}], "owner": "host1", "address": "10.64.1.0", "prefix_length": 24},
@@ -47,6 +48,7 @@ SCENARIO: dict[str, dict[str, Any]] = {
                 "hostname": "other",
                 "sysctls": {"net.core.somaxconn": 77},
                 "hosts": ["a:10.0.0.1"],
+                "port_forwards": ["8081:80", "5300:53/udp"],
             }
         ]
     },

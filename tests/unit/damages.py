@@ -72,7 +72,7 @@ def _change_routes(world: World, data: st.DataObject) -> None:
 def _set(**settings: tuple[Any, ...]) -> Damage:
     def change(_world: World, inside: NetNamespace, name: str, data: st.DataObject) -> None:
         drawn = {key: data.draw(st.sampled_from(values)) for key, values in settings.items()}
-        if "isolated" not in drawn or inside.links[name].master is not None:
+        if not {"isolated", "hairpin"} & set(drawn) or inside.links[name].master is not None:
             inside.set_link(name, drawn)
 
     return _link(change)
@@ -180,7 +180,9 @@ def _disable_ipv6_inside(world: World, data: st.DataObject) -> None:
 
 
 def _rename_loopback(world: World, data: st.DataObject) -> None:
-    for inside in _insides(world):
+    """In a namespace of somebody else it is theirs to name."""
+    theirs = [world.nets[number] for number in world.paths.values()]
+    for inside in [item for item in _insides(world) if item not in theirs]:
         inside.set_link("lo", {"up": False})
         inside.set_link("lo", {"name": data.draw(st.sampled_from(("lo", "loo")))})
 
@@ -210,6 +212,7 @@ REVERSIBLE: tuple[Damage, ...] = (
     _set(mtu=(1300, 1500)),
     _link(_change_mac),
     _set(isolated=(True, False)),
+    _set(hairpin=(True, False)),
     _link(lambda _world, inside, name, _data: inside.set_link(name, {"alias": None}), bridges=False),
     _master,
     _kill_pause,

@@ -57,7 +57,7 @@ class NetNamespace:
         for root in (CONF, CONF4):
             self._forget(f"{root}/{name}/")
         for port in [item for item in self.links.values() if item.master == name]:
-            self.links[port.name] = replace(port, master=None, isolated=False)
+            self.links[port.name] = replace(port, master=None, isolated=False, hairpin=False)
         self.own_mtu.discard(name)
         if link.master:
             self._adjust_mtu(link.master)
@@ -80,16 +80,16 @@ class NetNamespace:
             if settings["master"] is not None and self.known(settings["master"]).kind != "bridge":
                 raise ModelError(f"{settings['master']} is no bridge")
             # A port is born with the flags of a new port.
-            self.links[name] = replace(self.links[name], master=settings["master"], isolated=False)
+            self.links[name] = replace(self.links[name], master=settings["master"], isolated=False, hairpin=False)
             for bridge in (link.master, settings["master"]):
                 if bridge:
                     self._adjust_mtu(bridge)
         if "up" in settings:
             self._set_up(name, settings["up"])
-        if "isolated" in settings:
-            if self.links[name].master is None:
-                raise ModelError(f"{name} is no bridge port: Operation not supported")
-            self.links[name] = replace(self.links[name], isolated=settings["isolated"])
+        flags = {key: settings[key] for key in ("isolated", "hairpin") if key in settings}
+        if flags and self.links[name].master is None:
+            raise ModelError(f"{name} is no bridge port: Operation not supported")
+        self.links[name] = replace(self.links[name], **flags)
 
     def add_address(self, name: str, address: str) -> None:
         link = self.known(name)

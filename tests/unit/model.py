@@ -124,6 +124,10 @@ class World(State):
         self.rules = operation.ruleset.strip()
 
     @perform.register
+    def _flush_conntrack(self, operation: ops.FlushConntrack) -> None:
+        """The model has no traffic."""
+
+    @perform.register
     def _create_namespaces(self, operation: ops.CreateNamespaces) -> None:
         state = self.state_of(operation.where)
         for kind in operation.kinds:

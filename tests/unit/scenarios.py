@@ -26,6 +26,7 @@ SYSCTLS: tuple[dict[str, int], ...] = (
     {"kernel.shmmax": 65536, "net.core.somaxconn": 1},
     {"net.ipv4.conf.eth0.rp_filter": 2},
 )
+FORWARDS: tuple[list[Any], ...] = ([], ["8080:80"], ["0.0.0.0:53:53/udp"], [{"host_port": "9000-9002"}, "127.0.0.1:8081:81"])
 NAMESPACES = (["net", "ipc", "uts"], ["net"], ["net", "uts"], ["ipc", "uts"], ["net", "ipc", "uts", "pid"], ["ipc"])
 
 _FREE_OPTIONS = st.fixed_dictionaries(
@@ -88,6 +89,7 @@ def sandbox_options(name: str) -> st.SearchStrategy[dict[str, Any]]:
             "dns_search": st.sampled_from(([], ["web.example"])),
             "hosts": st.sampled_from(([], ["peer:10.0.0.1", "peer6:fd00::1"])),
             "sysctls": st.sampled_from(SYSCTLS),
+            "port_forwards": st.sampled_from(FORWARDS),
             "labels": st.sampled_from(({}, {"team": "ci"})),
             "persistent": st.booleans(),
             "rootfs": st.sampled_from(([], list(ROOTS[name][:1]), list(ROOTS[name]))),
@@ -192,7 +194,7 @@ def _fitting(options: dict[str, Any]) -> dict[str, Any]:
     kinds = options.get("namespaces", ["net", "ipc", "uts"])
     dropped: set[str] = set()
     if "net" not in kinds and "netns" not in options:
-        dropped |= {"networks", "dns", "dns_search", "hosts", "rootfs", "sysctls"}
+        dropped |= {"networks", "dns", "dns_search", "hosts", "rootfs", "sysctls", "port_forwards"}
     if "ipc" not in kinds and any(name.startswith("kernel.") for name in options.get("sysctls", {})):
         dropped.add("sysctls")
     if "uts" not in kinds:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ansible_collections.podnet.linux.plugins.module_utils._plan.books import Held, Listing
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import (
     Link,
+    Listener,
     NetnsTarget,
     Observed,
     Pause,
@@ -52,7 +53,7 @@ class Process:
 def host_namespace() -> NetNamespace:
     """A host with an uplink, forwarding off."""
     settings = {"net/ipv4/ip_forward": "0", f"{CONF4}/all/accept_redirects": "1"}
-    settings.update({f"{CONF4}/{item}/forwarding": "0" for item in ("default", "lo")})
+    settings.update({f"{CONF4}/{item}/{key}": "0" for item in ("default", "lo") for key in ("forwarding", "route_localnet")})
     for item in ("all", "default", "lo"):
         settings.update({f"{CONF}/{item}/{key}": value for key, value in (("forwarding", "0"), ("accept_ra", "1"), ("disable_ipv6", "0"))})
     host = NetNamespace(settings)
@@ -84,6 +85,7 @@ class State:
     roots: dict[str, str | None] = field(default_factory=dict)
     kept: dict[tuple[str, str], str | None] = field(default_factory=dict)
     rules: str = ""
+    listeners: Mapping[str, tuple[Listener, ...]] = field(default_factory=lambda: dict.fromkeys(("tcp", "udp", "sctp"), ()))
     resolvers: tuple[IPAddress, ...] = (ipaddress.ip_address("192.0.2.53"), ipaddress.ip_address("2001:db8::53"))
     counter: int = 1000
 
@@ -174,6 +176,7 @@ class State:
             resolvers=self.resolvers,
             sysctl_dropin=self.files.get(DROPIN),
             rules=self.rules,
+            listeners=self.listeners,
             namespace_files=frozenset(f"psb-{where[:8]}" for where, kind in self.pins if kind == "net"),
             views={key: self.view(sandbox) for key, sandbox in sandboxes.items()},
             occupants={key: self.occupants(sandbox) for key, sandbox in sandboxes.items()},

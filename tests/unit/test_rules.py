@@ -103,7 +103,8 @@ def test_without_nat_nothing_is_masqueraded(options: dict[str, Any]) -> None:
 
 def test_what_goes_to_another_network_is_not_masqueraded() -> None:
     postrouting = chain(render([network("a")]), "postrouting")
-    assert postrouting.index("oifname @bridges return") < postrouting.index("ip saddr @nat4 masquerade")
+    assert postrouting.index("oifname @bridges jump inward") < postrouting.index("ip saddr @nat4 masquerade")
+    assert chain(render([network("a")]), "inward")[-1] == "accept"
 
 
 def test_inbound_lets_in_answers_and_published_ports_only() -> None:

@@ -224,11 +224,10 @@ def test_a_container_root_gets_back_what_was_there(pods0: World) -> None:
     assert after.roots["/srv/a"] == "nameserver 203.0.113.1\n"
 
 
-def test_a_port_that_was_moved_is_isolated_again(pods0: World) -> None:
-    world = made(pods0, network={"name": "pods0", "inter_pod": False}, sandbox={"name": "web", "network": "pods0"})
-    world.host.set_link(peer(world).name, {"master": "docker0", "isolated": True})
-    after = apply(world, sandboxes(world, WEB))
-    assert (peer(after).master, peer(after).isolated) == ("pods0", True)
+def test_a_port_that_was_moved_comes_back_with_its_flags(web: World) -> None:
+    web.host.set_link(peer(web).name, {"master": "docker0", "isolated": True})
+    after = apply(web, sandboxes(web, WEB))
+    assert (peer(after).master, peer(after).isolated, peer(after).hairpin) == ("pods0", False, True)
 
 
 @pytest.mark.parametrize(("master", "isolated"), ((None, False), ("docker0", True), ("docker0", False)))

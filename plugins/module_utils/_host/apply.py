@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import shutil
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from .._plan.operations import Operation
 from .._plan.problems import problem
 from .._spec.fields import sysctl_home
 from .._store import files, leases, paths, records
-from . import cgroups, namespaces, processes, rootfs, rules
+from . import cgroups, conntrack, namespaces, processes, rootfs, rules
 from .machine import Machine, pin
 from .observe import owned_identities
 
@@ -189,6 +190,13 @@ def _delete_veth(operation: ops.DeleteVeth, machine: Machine) -> None:
 @perform.register
 def _load_rules(operation: ops.LoadRules, machine: Machine) -> None:
     rules.load(operation.ruleset)
+
+
+@perform.register
+def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
+    carried = (address for link in machine.host.links().values() for address in link.addresses)
+    loopback = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+    conntrack.flush(operation.flows, frozenset((*loopback, *(ipaddress.ip_interface(text.split()[0]).ip for text in carried))))
 
 
 @perform.register

@@ -27,6 +27,7 @@ _SCOPE_NOWHERE = 255
 _USUAL_PRIORITY = {socket.AF_INET: 0, socket.AF_INET6: 1024}
 _NO_ADDRESS_GENERATION = 1
 _SCOPE_LINK = 253
+_PORT_FLAGS = {"isolated": "isolated", "hairpin": "mode"}
 
 
 class Netlink:
@@ -117,7 +118,7 @@ class Netlink:
             self._gone_is_fine(self._socket.link, "del", index=index)
 
     def set_link(self, name: str, settings: dict[str, Any]) -> None:
-        """Any of up, mtu, mac, alias, master (a name, or None), isolated, name: one message, and one for the port flag."""
+        """Any of up, mtu, mac, alias, master (a name, or None), isolated, hairpin, name: one message, and one for the flags."""
         index = self._known(name)
         words: dict[str, Any] = {}
         if "name" in settings:
@@ -143,8 +144,9 @@ class Netlink:
                     raise
                 del words["IFLA_AF_SPEC"]
                 self._do(self._socket.link, "set", index=index, **words)
-        if "isolated" in settings:
-            self._do(self._socket.brport, "set", index=index, isolated=int(settings["isolated"]))
+        flags = {word: int(settings[key]) for key, word in _PORT_FLAGS.items() if key in settings}
+        if flags:
+            self._do(self._socket.brport, "set", index=index, **flags)
 
     def add_address(self, link: str, address: str) -> None:
         """Without duplicate address detection: the lease is what keeps it unique, and detection takes seconds."""
@@ -248,6 +250,7 @@ def _link(message: Any, names: dict[int, str], addresses: tuple[str, ...]) -> Li
         master=names.get(message.get_attr("IFLA_MASTER") or 0),
         alias=message.get_attr("IFLA_IFALIAS") or None,
         isolated=bool(port and port.get_attr("IFLA_BRPORT_ISOLATED")),
+        hairpin=bool(port and port.get_attr("IFLA_BRPORT_MODE")),
         peer=message.get_attr("IFLA_LINK") or 0,
         addresses=addresses,
     )

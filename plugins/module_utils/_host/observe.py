@@ -17,7 +17,7 @@ from .._plan.resolver import MARK, resolver_files
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, leases, paths, records
-from . import namespaces, processes, rootfs, rules
+from . import namespaces, processes, rootfs, rules, sockets
 from .machine import Machine, net_pin, pin
 from .netlink import Netlink
 
@@ -58,6 +58,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         occupants=Lazy(occupants),
         targets=Lazy(_target),
         root_obstacles=Lazy(rootfs.obstacle),
+        listeners=Lazy(sockets.listeners),
         machine_id=(files.read("/etc/machine-id") or machine.boot_id).strip(),
         debris=_debris(sandboxes, {network.alias for network in networks.values()}, links) if debris else Debris(),
     )

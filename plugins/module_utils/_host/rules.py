@@ -1,36 +1,35 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our nftables table: listed once, replaced in one transaction."""
+"""Our nftables tables: listed once, replaced in one transaction."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from functools import cache, lru_cache
 
 from .._errors import KernelError, KernelUnsupported, MissingDependency, NotOurs
+from .._plan.rules import COMMENT, FAMILIES, NAME
 from . import namespaces, programs
 
-TABLE = ("inet", "podnet")
-COMMENT = "podnet.linux"
 OLDEST = (1, 0, 2)
 
 _ELEMENTS = re.compile(r"elements = \{(.*?)\}", re.DOTALL)
 
 
 def listed() -> str:
-    """What the kernel holds, in a canonical form; empty where there is no such table. Raises NotOurs for a foreign one."""
-    result = programs.run([_nft(), "--stateless", "list", "table", *TABLE])
-    if result.returncode:
-        if "No such file" in result.stderr:
-            return ""
-        if "not supported" in result.stderr:
-            raise KernelUnsupported("this kernel has no nf_tables; load the module or use a kernel with CONFIG_NF_TABLES")
-        raise KernelError(f"nft cannot list table {' '.join(TABLE)}: {_first_line(result.stderr)}")
-    if f'comment "{COMMENT}"' not in result.stdout:
-        raise NotOurs(f"the nftables table {' '.join(TABLE)} was not made by podnet.linux; rename or delete it")
-    return _canonical(result.stdout)
+    """What the kernel holds, in a canonical form; empty where there is none of our tables. Raises NotOurs for a foreign one."""
+    found = _list(FAMILIES)
+    if found is None:
+        # Not all of them are there.
+        found = "".join(_list((family,)) or "" for family in FAMILIES)
+    for table in found.split("\ntable "):
+        if table.strip() and f'comment "{COMMENT}"' not in table:
+            family = table.removeprefix("table ").split()[0]
+            raise NotOurs(f"the nftables table {family} {NAME} was not made by podnet.linux; rename or delete it")
+    return _canonical(found)
 
 
 @lru_cache(maxsize=8)
@@ -48,12 +47,23 @@ def canonical(ruleset: str) -> str:
 
 
 def load(ruleset: str) -> None:
-    """Replace the table, or remove it where the ruleset is empty: one transaction, all or nothing."""
-    name = " ".join(TABLE)
-    script = f"table {name}\ndelete table {name}\n{ruleset}"
+    """Replace our tables, or remove them where the ruleset is empty: one transaction, all or nothing."""
+    script = "".join(f"table {family} {NAME}\ndelete table {family} {NAME}\n" for family in FAMILIES) + ruleset
     result = programs.run([_nft(), "--file", "-"], script)
     if result.returncode:
         raise KernelError(f"nft refuses the ruleset: {_first_line(result.stderr)}")
+
+
+def _list(families: Sequence[str]) -> str | None:
+    """None where one of the tables is missing."""
+    result = programs.run([_nft(), "--stateless", "--file", "-"], "".join(f"list table {family} {NAME}\n" for family in families))
+    if not result.returncode:
+        return result.stdout
+    if "No such file" in result.stderr:
+        return None
+    if "not supported" in result.stderr:
+        raise KernelUnsupported("this kernel has no nf_tables for the families inet and bridge; load the modules, or use one that has")
+    raise KernelError(f"nft cannot list the tables {NAME}: {_first_line(result.stderr)}")
 
 
 @cache

@@ -255,13 +255,17 @@ def _build(
 
 
 def _join(peer: Link, network: Network) -> list[Operation]:
-    """Make it a port of the bridge. A port that joins is not isolated, and what is no port cannot be."""
-    isolated = not network.inter_pod
+    """Make it a port of the bridge.
+
+    Hairpin, since br_netfilter turns a published port of a neighbour, or of one's own, into bridging; not isolated, since
+    that would get in its way: who may reach whom is for the rules to say, whatever bridge-nf-call-iptables is.
+    """
+    flags = {"hairpin": True, "isolated": False}
     if peer.master == network.name:
-        return set_link(None, peer, {"isolated": isolated})
-    settings = {"master": network.name, **({"isolated": True} if isolated else {})}
-    previous = {"master": peer.master, **({"isolated": True} if peer.master and peer.isolated else {})}
-    return [SetLink(None, peer.name, tuple(settings.items()), tuple(previous.items()))]
+        return set_link(None, peer, flags)
+    # A port that joins has no flags, and what is no port cannot have any.
+    before = {key: getattr(peer, key) for key in flags if peer.master}
+    return [SetLink(None, peer.name, (("master", network.name), ("hairpin", True)), tuple({"master": peer.master, **before}.items()))]
 
 
 def _build_as_it_was(wanted: Sandbox, item: Attachment, inner: Link | None, peer: Link, routes: tuple[Route, ...]) -> tuple[Operation, ...]:
@@ -270,7 +274,8 @@ def _build_as_it_was(wanted: Sandbox, item: Attachment, inner: Link | None, peer
         return ()
     out: list[Operation] = [CreateVeth(wanted.id, inner.name, inner.mac, inner.mtu, peer.name, peer.mac)]
     blank = Link(peer.name, mtu=inner.mtu)
-    out += set_link(None, blank, {"alias": peer.alias, "mtu": peer.mtu, "master": peer.master, "isolated": peer.isolated})
+    flags = {"hairpin": peer.hairpin, "isolated": peer.isolated} if peer.master else {}
+    out += set_link(None, blank, {"alias": peer.alias, "mtu": peer.mtu, "master": peer.master, **flags})
     out += [AddAddress(None, peer.name, address) for address in peer.addresses]
     out += [AddAddress(wanted.id, inner.name, address) for address in inner.addresses]
     out += set_link(wanted.id, Link(inner.name), {"up": inner.up})

@@ -45,23 +45,11 @@ class Change:
 
 
 @dataclass(frozen=True)
-class TextChange:
-    """The same for something that is text by nature."""
-
-    name: str
-    before: str
-    after: str
-
-    def as_diff(self) -> dict[str, Any]:
-        return {"before_header": self.name, "after_header": self.name, "before": f"{self.before}\n", "after": f"{self.after}\n"}
-
-
-@dataclass(frozen=True)
 class Plan:
     """Operations in the order of their phases, and what they mean to the user."""
 
     steps: tuple[tuple[Phase, Operation], ...]
-    changes: tuple[Change | TextChange, ...]
+    changes: tuple[Change, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -70,7 +58,7 @@ class Plan:
 
     def changes_of(self, kind: str) -> dict[str, Change]:
         """By name."""
-        return {change.name: change for change in self.changes if isinstance(change, Change) and change.kind == kind}
+        return {change.name: change for change in self.changes if change.kind == kind}
 
     @property
     def changed(self) -> bool:
@@ -99,7 +87,7 @@ class Draft:
     ports: dict[str, int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     steps: list[tuple[Phase, Operation]] = field(default_factory=list)
-    changes: list[Change | TextChange] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     _claims: dict[str, dict[IPAddress, str]] | None = None
     _veths: dict[str, list[Link]] | None = None

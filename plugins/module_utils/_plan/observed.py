@@ -39,6 +39,7 @@ class Link:
     master: str | None = None
     alias: str | None = None
     isolated: bool = False
+    hairpin: bool = False
     peer: int = 0
     addresses: tuple[str, ...] = ()
 
@@ -63,6 +64,18 @@ class Sysctl:
 
     value: str
     writable: bool = True
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A socket of the host that waits for others; ``addresses``: unspecified ones stand for every address of that version."""
+
+    protocol: str
+    addresses: tuple[IPAddress, ...]
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.addresses[0]} port {self.port}/{self.protocol}"
 
 
 @dataclass(frozen=True)
@@ -164,6 +177,7 @@ class Observed:
     views: Mapping[str, SandboxView] = field(default_factory=dict)
     occupants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     targets: Mapping[str, NetnsTarget] = field(default_factory=dict)
+    listeners: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
     root_obstacles: Mapping[str, str | None] = field(default_factory=dict)
     debris: Debris = Debris()
 

@@ -157,7 +157,7 @@ class DeleteLink(Operation):
 
 @dataclass(frozen=True)
 class SetLink(Operation):
-    """Settings of a link: any of up, mtu, mac, alias, master, isolated, name."""
+    """Settings of a link: any of up, mtu, mac, alias, master, isolated, hairpin, name."""
 
     where: str | None
     name: str
@@ -256,6 +256,26 @@ class LoadRules(Operation):
 
     def inverse(self) -> tuple[Operation, ...]:
         return (LoadRules(self.previous, self.ruleset),)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """UDP flows to a port of the host: those that were led to ``target``, or None for those that were led nowhere.
+
+    ``host``: None for every address of the host of that IP version.
+    """
+
+    version: int
+    host: IPAddress | None
+    port: int
+    target: tuple[IPAddress, int] | None
+
+
+@dataclass(frozen=True)
+class FlushConntrack(Operation):
+    """Make the kernel forget flows, so that their next packet goes where the rules say now. Nothing has to undo it."""
+
+    flows: tuple[Flow, ...]
 
 
 @dataclass(frozen=True)

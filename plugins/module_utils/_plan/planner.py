@@ -14,6 +14,7 @@ from .draft import Draft
 from .forwarding import plan_forwarding
 from .networks import needs_settling, present_network, remove_network
 from .prune import plan_debris
+from .publishing import check_conflicts, plan_publishing
 from .rules import plan_rules
 from .sandboxes import converge_sandbox, find_sandbox, present_sandbox, remove_sandbox
 
@@ -82,8 +83,10 @@ def plan_prune(draft: Draft) -> None:
 
 
 def _plan_host(draft: Draft) -> None:
+    check_conflicts(draft)
     plan_forwarding(draft)
     plan_rules(draft)
+    plan_publishing(draft)
 
 
 def _remove_network(draft: Draft, name: str, *, force: bool) -> None:

@@ -98,6 +98,11 @@ def _load_rules(operation: ops.LoadRules) -> str:
 
 
 @problem.register
+def _flush_conntrack(operation: ops.FlushConntrack) -> str:
+    return "UDP flows go where a port led before"
+
+
+@problem.register
 def _create_namespaces(operation: ops.CreateNamespaces) -> str:
     return f"namespace {', '.join(operation.kinds)} is gone"
 

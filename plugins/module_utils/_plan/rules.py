@@ -1,62 +1,136 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The nftables ruleset that the declared networks mean: text, the same for the same networks."""
+"""The nftables ruleset that networks and sandboxes mean: text, the same for the same declarations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from .._spec.network import Network
-from .draft import Draft, TextChange
+from .._spec.sandbox import Sandbox
+from .draft import UNKNOWN, Change, Draft
 from .operations import LoadRules, Phase
+from .publishing import published
 
-TABLE = "podnet"
-FAMILY = "inet"
+NAME = "podnet"
+FAMILIES = ("inet", "bridge")
 COMMENT = "podnet.linux"
+
+_TABLE = re.compile(r"table (\w+) \S+ \{\n(.*?)\n\}", re.DOTALL)
+_BLOCK = re.compile(r"\t(\w+ \S+) \{\n(.*?)\n\t\}", re.DOTALL)
+_ELEMENTS = re.compile(r"\t\telements = \{ (.*) \}\Z", re.DOTALL)
 
 
 def plan_rules(draft: Draft) -> None:
-    """One transaction, where what is loaded differs from what the networks mean."""
-    ruleset = render(draft.networks.values())
+    """One transaction, where what is loaded differs from what is declared."""
+    ruleset = render(draft.networks.values(), draft.sandboxes.values())
     wanted = draft.canonical(ruleset) if ruleset else ""
     if wanted == draft.observed.rules:
         return
     draft.add(Phase.RULES, LoadRules(ruleset, draft.observed.rules))
-    draft.changes.append(TextChange(f"nftables table {FAMILY} {TABLE}", draft.observed.rules, wanted))
+    before, after = blocks(draft.observed.rules), blocks(wanted)
+    unknown = _unknown(draft)
+    removed, added = {}, {}
+    for name in {**before, **after}:
+        gone = [item for item in before.get(name, ()) if item not in after.get(name, ())]
+        new = [item for item in after.get(name, ()) if item not in before.get(name, ())]
+        if gone or new or (name in before) != (name in after):
+            removed[name] = gone
+            added[name] = [UNKNOWN if any(word in item for word in unknown) else item for item in new]
+    draft.changes.append(Change("nftables", f"tables {NAME}", removed, added))
 
 
-def render(networks: Iterable[Network]) -> str:
-    """The whole table; empty text where there is no network.
+def render(networks: Iterable[Network], sandboxes: Iterable[Sandbox] = ()) -> str:
+    """Both tables; empty text where there is no network.
 
-    Forwarding is decided per pair of bridges in constant time: ``may_pass`` holds the pairs that may talk (a bridge
-    with itself where ``inter_pod`` is true). What comes from outside is dropped unless it answers, or was published
-    (``ct status dnat``). Masquerade applies to what leaves for anything but another of our bridges.
+    Everything is decided in constant time, by sets and maps. Forwarding is a matter of pairs of bridges: ``may_pass`` holds
+    those that may talk (a bridge with itself where ``inter_pod`` is true). What comes from outside is dropped unless it
+    answers, or was published (``ct status dnat``). Masquerade applies to what leaves for anything but another of our
+    bridges; and, in ``inward``, to what would be answered past this host: published ports of a neighbour or of one's own,
+    and what comes from 127.0.0.1. Only what is addressed to this host is published (``fib daddr type local``).
+
+    Between ports of one bridge the inet table sees nothing, unless br_netfilter is on. So the bridge table keeps private
+    ports apart; it lets through what br_netfilter has made of a published port, which the inet table has marked.
     """
     ours = sorted((network for network in networks if not network.removing), key=lambda network: network.name)
     if not ours:
         return ""
+    living = [sandbox for sandbox in sandboxes if not sandbox.removing]
     closed = [network for network in ours if not network.host_access]
+    known = {network.name: network for network in ours}
+    forwards = list(_forwards(living, known))
     return "\n".join(
         (
-            f"table {FAMILY} {TABLE} {{",
+            f"table inet {NAME} {{",
             f'\tcomment "{COMMENT}"',
             _set("bridges", "ifname", (_quote(n.name) for n in ours)),
             _set("internal", "ifname", (_quote(n.name) for n in ours if n.internal)),
             _set("may_pass", "ifname . ifname", (f"{_quote(a)} . {_quote(b)}" for a, b in _may_pass(ours))),
             _set("nat4", "ipv4_addr", _nat(ours, 4), interval=True),
             _set("nat6", "ipv6_addr", _nat(ours, 6), interval=True),
+            _set("home4", "ifname . ipv4_addr", _home(ours, 4), interval=True),
+            _set("home6", "ifname . ipv6_addr", _home(ours, 6), interval=True),
             _set("closed", "ifname", (_quote(n.name) for n in closed)),
             _set("dns4", "ifname . ipv4_addr", _gateway_dns(closed, 4)),
             _set("dns6", "ifname . ipv6_addr", _gateway_dns(closed, 6)),
-            *_CHAINS,
+            *(
+                _map(f"{kind}{version}", _KEYS[kind].format(version=version), f"ipv{version}_addr . inet_service", elements)
+                for version in (4, 6)
+                for kind in _KEYS
+                for elements in [[text for at, which, text in forwards if (at, which) == (version, kind)]]
+            ),
+            *_INET,
+            "}",
+            f"table bridge {NAME} {{",
+            f'\tcomment "{COMMENT}"',
+            _set("private", "ifname", _private(living, known)),
+            *_BRIDGE,
             "}",
             "",
         )
     )
 
 
-_CHAINS = (
+def blocks(listing: str) -> dict[str, list[str]]:
+    """A listing by what it consists of: the elements of each set and map, the lines of each chain."""
+    found: dict[str, list[str]] = {}
+    for table in _TABLE.finditer(listing):
+        for block in _BLOCK.finditer(table[2]):
+            elements = _ELEMENTS.search(block[2])
+            lines = elements[1].split(", ") if elements else [line.strip() for line in block[2].splitlines()]
+            found[f"{table[1]} {block[1]}"] = [] if not elements and not block[1].startswith("chain") else lines
+    return found
+
+
+_KEYS = {"host": "ipv{version}_addr . inet_proto . inet_service", "any": "inet_proto . inet_service"}
+"""Of published ports: those of one address of the host, and those of all."""
+
+_BRIDGED = "0x00001000"
+"""The mark of what br_netfilter forwards within a bridge because a published port leads there."""
+
+_INET = (
+    "\tchain guard {",
+    "\t\ttype filter hook prerouting priority raw; policy accept;",
+    # CVE-2020-8558: with route_localnet, 127/8 could come in from outside.
+    '\t\tiifname != "lo" ip daddr 127.0.0.0/8 drop',
+    '\t\tiifname != "lo" ip saddr 127.0.0.0/8 drop',
+    "\t}",
+    "\tchain prerouting {",
+    "\t\ttype nat hook prerouting priority dstnat; policy accept;",
+    "\t\tfib daddr type local jump publish",
+    "\t}",
+    "\tchain output {",
+    "\t\ttype nat hook output priority -100; policy accept;",
+    "\t\tfib daddr type local jump publish",
+    "\t}",
+    "\tchain publish {",
+    "\t\tmeta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @host4",
+    "\t\tmeta nfproto ipv4 dnat ip to meta l4proto . th dport map @any4",
+    "\t\tmeta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @host6",
+    "\t\tmeta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @any6",
+    "\t}",
     "\tchain forward {",
     "\t\ttype filter hook forward priority filter; policy accept;",
     "\t\tiifname @bridges oifname @bridges jump between",
@@ -64,6 +138,7 @@ _CHAINS = (
     "\t\toifname @bridges iifname != @bridges jump inbound",
     "\t}",
     "\tchain between {",
+    f"\t\tct status dnat meta mark set meta mark | {_BRIDGED} accept",
     "\t\tiifname . oifname @may_pass accept",
     "\t\tdrop",
     "\t}",
@@ -88,11 +163,31 @@ _CHAINS = (
     "\t}",
     "\tchain postrouting {",
     "\t\ttype nat hook postrouting priority srcnat; policy accept;",
-    "\t\toifname @bridges return",
+    "\t\toifname @bridges jump inward",
     "\t\tip saddr @nat4 masquerade",
     "\t\tip6 saddr @nat6 masquerade",
     "\t}",
+    "\tchain inward {",
+    "\t\tip saddr 127.0.0.0/8 masquerade",
+    "\t\tct status dnat oifname . ip saddr @home4 masquerade",
+    "\t\tct status dnat oifname . ip6 saddr @home6 masquerade",
+    "\t\taccept",
+    "\t}",
 )
+
+_BRIDGE = (
+    "\tchain forward {",
+    # Behind br_netfilter, which is at 0.
+    "\t\ttype filter hook forward priority 100; policy accept;",
+    f"\t\tiifname @private oifname @private meta mark & {_BRIDGED} != {_BRIDGED} drop",
+    "\t}",
+)
+
+
+def _unknown(draft: Draft) -> list[str]:
+    """What only a real run would know of sandboxes that are still to be made: names derived from ids, and addresses."""
+    fresh = [sandbox for sandbox in draft.sandboxes.values() if draft.check and sandbox.id not in draft.observed.sandboxes]
+    return [word for item in fresh for word in (item.id[:8], *(f"{a} . " for at in item.attachments for a in at.addresses))]
 
 
 def _may_pass(networks: list[Network]) -> list[tuple[str, str]]:
@@ -110,8 +205,29 @@ def _may_pass(networks: list[Network]) -> list[tuple[str, str]]:
     return pairs
 
 
+def _forwards(sandboxes: Sequence[Sandbox], networks: dict[str, Network]) -> Iterator[tuple[int, str, str]]:
+    """IP version, which map, and the element."""
+    for sandbox in sandboxes:
+        for forward, version, address in published(sandbox, networks):
+            anywhere = forward.host_address is None or forward.host_address.is_unspecified
+            for offset in range(forward.count):
+                key = f"{forward.protocol} . {forward.host_port + offset}"
+                value = f"{address} . {forward.container_port + offset}"
+                yield version, "any" if anywhere else "host", f"{key if anywhere else f'{forward.host_address} . {key}'} : {value}"
+
+
+def _private(sandboxes: Sequence[Sandbox], networks: dict[str, Network]) -> list[str]:
+    """The host ends on networks whose sandboxes may not reach each other."""
+    closed = {name for name, network in networks.items() if not network.inter_pod}
+    return [_quote(sandbox.veth_host(item.position)) for sandbox in sandboxes for item in sandbox.attachments if item.network in closed]
+
+
 def _nat(networks: list[Network], version: int) -> list[str]:
     return [str(subnet) for n in networks if n.nat and not n.internal for subnet in n.subnets if subnet.version == version]
+
+
+def _home(networks: list[Network], version: int) -> list[str]:
+    return [f"{_quote(network.name)} . {subnet}" for network in networks for subnet in network.subnets if subnet.version == version]
 
 
 def _gateway_dns(networks: list[Network], version: int) -> list[str]:
@@ -126,7 +242,17 @@ def _gateway_dns(networks: list[Network], version: int) -> list[str]:
 def _set(name: str, kind: str, elements: Iterable[str], *, interval: bool = False) -> str:
     lines = [f"\tset {name} {{", f"\t\ttype {kind}"]
     if interval:
-        lines += ["\t\tflags interval", "\t\tauto-merge"]
+        lines.append("\t\tflags interval")
+    if interval and " . " not in kind:
+        lines.append("\t\tauto-merge")
+    return _closed(lines, elements)
+
+
+def _map(name: str, key: str, value: str, elements: Iterable[str]) -> str:
+    return _closed([f"\tmap {name} {{", f"\t\ttype {key} : {value}"], elements)
+
+
+def _closed(lines: list[str], elements: Iterable[str]) -> str:
     items = ", ".join(elements)
     if items:
         lines.append(f"\t\telements = {{ {items} }}")

@@ -42,6 +42,7 @@ from .operations import (
     set_link,
 )
 from .problems import problem
+from .publishing import check_targets
 from .resolver import resolv_conf, resolver_files
 from .sysctls import check_sysctls, namespace_sysctls, plan_namespace_sysctls
 
@@ -71,6 +72,7 @@ def present_sandbox(draft: Draft, request: SandboxRequest, recorded: Sandbox | N
     attachments = resolve_attachments(draft, request, recorded, owner, network)
     wanted = request.resolve(recorded, new_id=owner, attachments=attachments)
     check_sysctls(wanted)
+    check_targets(wanted, draft.networks)
     recreate = request.state == "recreated" and recorded is not None
     if recorded is not None and not recreate:
         for option in ("namespaces", "netns"):

@@ -12,6 +12,7 @@ from typing import Any
 from .._errors import InvalidArgument
 from . import fields
 from .fields import IPAddress
+from .forward import PortForward, port_forwards
 from .network import derived_mac
 
 NAMESPACES = ("net", "ipc", "uts", "pid")
@@ -47,7 +48,7 @@ class Attachment:
 class Sandbox:
     """One sandbox as in effect. The resolver fields None mean "as the network says".
 
-    ``port_forwards`` and ``egress`` are kept in the record for the modules that declare them.
+    ``egress`` is kept in the record for the module that declares it.
     """
 
     id: str
@@ -66,7 +67,7 @@ class Sandbox:
     sysctls: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     persistent: bool = True
-    port_forwards: tuple[Any, ...] = ()
+    port_forwards: tuple[PortForward, ...] = ()
     egress: None = None
     removing: bool = field(default=False, compare=False)
 
@@ -122,7 +123,7 @@ class Sandbox:
             "sysctls": dict(self.sysctls),
             "labels": dict(self.labels),
             "persistent": self.persistent,
-            "port_forwards": list(self.port_forwards),
+            "port_forwards": [item.as_dict() for item in self.port_forwards],
         }
 
     def as_record(self) -> dict[str, Any]:
@@ -180,6 +181,7 @@ class SandboxRequest:
     sysctls: tuple[tuple[str, str], ...] | None = None
     labels: tuple[tuple[str, str], ...] | None = None
     persistent: bool | None = None
+    port_forwards: tuple[PortForward, ...] | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], *, where: str = "") -> SandboxRequest:
@@ -216,6 +218,7 @@ class SandboxRequest:
             sysctls=single("sysctls", fields.sysctls),
             labels=single("labels", fields.labels),
             persistent=options.get("persistent"),
+            port_forwards=single("port_forwards", port_forwards),
         )
         if request.name is None and request.id is None:
             raise InvalidArgument(f"{named('name')} is required (or id, for a sandbox that exists)")
@@ -254,6 +257,7 @@ class SandboxRequest:
             sysctls=value("sysctls", ()),
             labels=value("labels", ()),
             persistent=value("persistent", True),
+            port_forwards=value("port_forwards", ()),
         )
         _check(sandbox)
         return sandbox
@@ -266,8 +270,11 @@ def _check(sandbox: Sandbox) -> None:
     if not sandbox.namespaces:
         raise InvalidArgument("namespaces: a sandbox owns at least one of net, ipc, uts, pid")
     resolver = (sandbox.dns, sandbox.dns_search, sandbox.dns_options)
-    if not sandbox.has_net and (sandbox.attachments or sandbox.rootfs or sandbox.hosts or any(item is not None for item in resolver)):
-        raise InvalidArgument("namespaces: without net there is no network, dns, hosts or rootfs to set; add net or leave those out")
+    needs_net = sandbox.attachments or sandbox.rootfs or sandbox.hosts or sandbox.port_forwards
+    if not sandbox.has_net and (needs_net or any(item is not None for item in resolver)):
+        raise InvalidArgument(
+            "namespaces: without net there is no network, dns, hosts, rootfs or port_forwards to set; add net or leave those out"
+        )
     if "pid" in sandbox.namespaces and not sandbox.pause:
         raise InvalidArgument("pause: a pid namespace dies with its first process, so pid in namespaces needs pause: true")
     if "uts" not in sandbox.namespaces and sandbox.hostname != sandbox.name:
