@@ -89,7 +89,7 @@ def run_sandboxes(requests: Sequence[SandboxRequest], settings: Settings) -> Out
 
 def run_allocations(requests: Sequence[AllocationRequest], settings: Settings) -> Outcome:
     """Lease and release as requested; one result per request, in order. Raises PodnetError."""
-    with _books(settings, host=any(request.network is not None for request in requests)) as session:
+    with _books(settings, host=any(request.network is not None for request in requests), change=True) as session:
         plan = session.run(lambda draft: plan_allocations(draft, requests, exclusive=settings.exclusive))
         changes = plan.changes_of("allocation")
         draft = session.outlook(plan)
@@ -136,10 +136,13 @@ def describe_leases(settings: Settings, wanted: Callable[[str], bool], *, host: 
     """
     with _books(settings, host=host or os.geteuid() == 0) as session:
         draft = session.draft()
-        pools = [*draft.pools.values(), *(network.pool for network in draft.networks.values())]
-        chosen = sorted((pool for pool in pools if wanted(pool.key)), key=lambda pool: (pool.name, pool.kind))
-        held = [item for pool in chosen for item in describe_allocations(draft, pool.key)]
-        return sorted(held, key=lambda item: str(item["owner"])), [describe_pool(draft, pool) for pool in chosen]
+        keys = [key for key in {*draft.observed.shelves, *draft.networks} if wanted(key)]
+        pools = [pool for pool in (draft.pool(key) for key in keys) if pool is not None]
+        held = [item for key in sorted(keys) for item in describe_allocations(draft, key)]
+        return (
+            sorted(held, key=lambda item: str(item["owner"])),
+            [describe_pool(draft, pool) for pool in sorted(pools, key=lambda pool: (pool.name, pool.kind))],
+        )
 
 
 class _Session:
@@ -182,10 +185,12 @@ def _session(settings: Settings, *, debris: bool = False) -> Iterator[_Session]:
 
 
 @contextmanager
-def _books(settings: Settings, *, host: bool) -> Iterator[_Session]:
-    """For leases alone; ``host``: those of networks too, which are root's."""
+def _books(settings: Settings, *, host: bool, change: bool = False) -> Iterator[_Session]:
+    """For leases alone; ``host``: those of networks too, which are root's; ``change``: not only to look."""
     if host:
         require_privileges()
+    elif change and os.geteuid():
+        paths.require_user_state()
     with _locked(settings, paths.lock(), lambda machine: observe_books(machine, host=host)) as session:
         yield session
 

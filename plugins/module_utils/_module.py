@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import InvalidArgument, MissingDependency, PodnetError
+from ._errors import InvalidArgument, KernelError, MissingDependency, NotPermitted, PodnetError
 
 PYTHON_OLDEST = (3, 9)
 PYROUTE2_OLDEST = (0, 7, 2)
@@ -42,6 +42,10 @@ def run(module: AnsibleModule, runner: Callable[[AnsibleModule], Mapping[str, An
         result = runner(module)
     except PodnetError as error:
         module.fail_json(msg=str(error), reason=error.reason)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        reason = NotPermitted.reason if isinstance(error, PermissionError) else KernelError.reason
+        module.fail_json(msg=f"{where}{error.strerror or error}; see what is there and who may use it", reason=reason)
     except Exception as error:
         module.fail_json(
             msg=f"podnet.linux met something it does not expect ({type(error).__name__}: {error}); please report it",

@@ -45,6 +45,7 @@ options:
   ranges: &ranges
     description:
       - Where leases come from. The default at creation is the whole subnet.
+      - What was leased before stays leased, also where it lies outside of changed ranges.
     type: list
     elements: dict
     suboptions:

@@ -65,12 +65,13 @@ options:
     type: str
   address: &address
     description:
-      - Ask for this address, or with O(prefix_length) for the block that begins with it. A lease of the other IP version is
-        chosen as ever.
+      - Ask for this address, or for the block that begins with it where the owner has a block or O(prefix_length) is given. A
+        lease of the other IP version is chosen as ever.
     type: str
   prefix_length: &prefix_length
     description:
       - Lease a block of this size in place of an address, aligned to its size, from every IP version that has room for one.
+        An owner of a block keeps its size where this is omitted.
     type: int
   strategy: &strategy
     description:
@@ -111,6 +112,7 @@ options:
     default: false
 notes:
   - The default O(strategy) is V(sequential).
+  - A pool stays recorded when its last lease is given back, so that what was freed rests.
 seealso:
   - module: podnet.linux.ip_allocation_info
   - module: podnet.linux.bridge_network

@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
-from host import BIN, DRIVER, Host
+from host import BIN, DRIVER, Host, task
 
 FLEET = {"pool": "fleet", "ranges": [{"subnet": "10.64.0.0/12"}, {"subnet": "fd00:64::/48"}]}
 SERVICES = {
@@ -140,6 +140,31 @@ def test_a_garbled_lease_is_named_and_not_given_away(pods0: Host, text: str) -> 
         assert refused["reason"] == "state_corrupt" and path in refused["msg"], (module, refused)
 
 
+def test_what_got_lost_is_found_again(host: Host) -> None:
+    """The lists of owners are no second book; and a pool that is broken breaks nothing else."""
+    pools = "/var/lib/podnet/pools"
+    host.do("ip_allocation", allocations=[{**SERVICES, "owner": owner} for owner in ("a", "b")])
+    host.do("ip_allocation", **FLEET, owner="c")
+    host.sh(f"rm {pools}/services/owners/a")
+    info = host.do("ip_allocation_info", pool="services")
+    assert [item["addresses"] for item in info["allocations"]] == [["10.80.0.100"], ["10.80.0.101"]]
+    assert host.quartet("prune")["pruned"] == ["list of a in pool:services"]
+    host.sh(f"rm -r {pools}/services/owners")
+    assert not host.do("ip_allocation", pool="services", owner="b")["changed"]
+    host.quartet("ip_allocation", pool="services", owner="a", state="absent")
+    for damage, named in ((f": > {pools}/services/pool.json", "pool.json"), (f"rm {pools}/services/pool.json", "pool.json is missing")):
+        host.sh(damage)
+        refused = host.refused("ip_allocation", pool="services", owner="b")
+        assert refused["reason"] == "state_corrupt" and named in refused["msg"]
+        results = host.play(
+            task("ip_allocation", pool="fleet", owner="c"),
+            task("bridge_network", name="pods0", subnets=["10.90.0.0/24"]),
+            task("pod_sandbox_info"),
+            task("prune"),
+        )
+        assert not [result["msg"] for result in results if result["failed"]]
+
+
 def test_an_ordinary_user_has_pools_of_their_own(host: Host) -> None:
     """No privileges, no /var/lib; the way a controller carves subnets for its fleet."""
 
@@ -163,6 +188,10 @@ def test_an_ordinary_user_has_pools_of_their_own(host: Host) -> None:
     assert code == 0 and not (host.tmp / "elsewhere").exists()
     code, text = ask({**fleet, "owner": "host9"}, state=str(host.tmp / "elsewhere"))
     assert code == 0 and "10.64.0.0/24" in text
+    for state in ("/proc/1", "/etc/passwd"):
+        for flags in ((), ("--check",)):
+            code, text = ask({**fleet, "owner": "host9"}, *flags, state=state)
+            assert code and '"reason": "not_permitted"' in text and "XDG_STATE_HOME" in text, (state, text)
     code, text = ask({"network": "pods0", "owner": "x"})
     assert code and '"reason": "not_permitted"' in text
 

@@ -97,6 +97,57 @@ def test_another_address_moves_the_lease() -> None:
     )
 
 
+def test_a_prefix_length_that_is_not_said_again_is_kept() -> None:
+    draft = pool(leases={ip_network("10.64.0.0/24"): "h1"})
+    assert not allocations(draft, {"pool": "fleet", "owner": "h1"})[1].changed
+    _draft, plan = allocations(draft, {"pool": "fleet", "owner": "h1", "address": "10.64.9.0"})
+    assert TakeLease("pool:fleet", ip_network("10.64.9.0/24"), "h1", None) in plan.operations
+
+
+def test_a_gateway_is_no_address_of_any_range() -> None:
+    subnet = {"subnet": "10.2.0.0/24"}
+    draft = pool(
+        {**subnet, "start": "10.2.0.1", "end": "10.2.0.9"}, {**subnet, "start": "10.2.0.20", "end": "10.2.0.30", "gateway": "10.2.0.1"}
+    )
+    assert lease(draft, pool="fleet", owner="a")["addresses"] == ["10.2.0.2"]
+    with pytest.raises(InvalidArgument, match="gateway"):
+        allocations(draft, {"pool": "fleet", "owner": "b", "address": "10.2.0.1"})
+
+
+def test_two_owners_change_places() -> None:
+    held: dict[Held, str] = {ip_address("10.64.0.1"): "a", ip_address("10.64.0.2"): "b"}
+    asked = [{"pool": "fleet", "owner": "a", "address": "10.64.0.2"}, {"pool": "fleet", "owner": "b", "address": "10.64.0.1"}]
+    draft, plan = allocations(pool(leases=held), *asked)
+    assert draft.book("pool:fleet").everything() == {ip_address("10.64.0.2"): "a", ip_address("10.64.0.1"): "b"}
+    assert kinds(plan).count("TakeLease") == 2
+
+
+def test_who_asks_for_an_address_comes_before_who_takes_any() -> None:
+    draft = pool({"subnet": "10.8.0.0/30"})
+    draft, _plan = allocations(draft, {"pool": "fleet", "owner": "a"}, {"pool": "fleet", "owner": "b", "address": "10.8.0.1"})
+    assert draft.book("pool:fleet").everything() == {ip_address("10.8.0.1"): "b", ip_address("10.8.0.2"): "a"}
+
+
+def test_ranges_may_be_said_with_any_item_of_a_list(world: World) -> None:
+    draft, plan = allocations(world, {"pool": "p", "owner": "a"}, {"pool": "p", "owner": "b", "ranges": [{"subnet": "10.8.0.0/30"}]})
+    assert len(draft.book("pool:p").everything()) == 2 and kinds(plan).count("WriteRecord") == 1
+
+
+def test_no_block_of_a_network_is_its_network_address(pods0: World) -> None:
+    assert lease(pods0, network="pods0", owner="a", prefix_length=32)["blocks"] == ["10.90.0.2/32"]
+    assert lease(pool({"subnet": "fd00::/64"}), pool="fleet", owner="a", prefix_length=128)["blocks"] == ["fd00::1/128"]
+
+
+def test_an_address_that_the_host_carries_by_now_is_warned_of() -> None:
+    seen = Observed(
+        pools={"fleet": Pool("fleet", pool_ranges("ranges", FLEET["ranges"]))},
+        shelves={"pool:fleet": Listing({ip_address("10.64.0.9"): "a"})},
+        host_addresses=frozenset((ip_address("10.64.0.9"),)),
+    )
+    _draft, plan = allocations(Draft.of(seen, lambda: ""), {"pool": "fleet", "owner": "a"})
+    assert not plan.changed and "10.64.0.9" in plan.warnings[0]
+
+
 def test_the_same_again_is_no_change() -> None:
     draft = pool(leases={ip_address("10.64.0.9"): "a", ip_network("10.64.4.0/24"): "b"})
     items = [{"owner": "a"}, {"owner": "b", "prefix_length": 24}]
@@ -126,6 +177,9 @@ def test_a_sandboxs_lease_is_its_own(web: World) -> None:
         allocations(web, {"network": "pods0", "owner": sandbox.id, "state": "absent"})
     with pytest.raises(InvalidArgument, match="reads as the id of a sandbox"):
         allocations(web, {"network": "pods0", "owner": "0" * 16})
+    for said in ({"address": "10.90.0.77"}, {"prefix_length": 30}):
+        with pytest.raises(InvalidArgument, match="is a sandbox"):
+            allocations(web, {"network": "pods0", "owner": sandbox.id, **said})
     with pytest.raises(AddressInUse, match="held by sandbox web"):
         allocations(web, {"network": "pods0", "owner": "vip", "address": "10.90.0.2"})
 
@@ -154,7 +208,11 @@ def test_a_sandbox_does_not_get_what_an_owner_holds(pods0: World) -> None:
         ({"prefix_length": 8}, InvalidArgument, "fits into no range"),
         ({"prefix_length": 129}, InvalidArgument, "is no prefix length"),
         ({"ranges": [{"subnet": "10.64.0.0/24"}]}, InUse, r"10\.64\.4\.0/24 would lie outside pool fleet"),
-        ({"ranges": [{"subnet": "10.64.0.0/12", "gateway": "10.64.0.9"}]}, AddressInUse, "gateway of pool fleet is leased by owner x"),
+        (
+            {"ranges": [{"subnet": "10.64.0.0/12", "gateway": "10.64.0.9"}]},
+            AddressInUse,
+            r"gateway 10\.64\.0\.9 of pool fleet is leased by owner x",
+        ),
         ({"ranges": [{"subnet": "10.64.0.0/12"}, {"subnet": "10.65.0.0/16"}]}, InvalidArgument, "overlap"),
         ({"ranges": [{"subnet": "10.64.0.0/12", "start": "10.1.0.1"}]}, InvalidArgument, "is not in 10.64.0.0/12"),
         ({"ranges": []}, InvalidArgument, "at least one range"),
@@ -186,6 +244,7 @@ def test_in_check_mode_what_will_be_leased_is_not_told() -> None:
 
 def test_in_check_mode_a_pool_that_is_missing_is_a_warning(world: World) -> None:
     _draft, plan = allocations(draft_of(world, check=True), {"network": "pods9", "owner": "a"}, {"pool": "p", "owner": "a"})
+    assert plan.changed
     assert ["pods9 is not declared" in plan.warnings[0], "pool: p is not known" in plan.warnings[1]] == [True, True]
 
 
@@ -193,7 +252,9 @@ def test_a_64_is_counted_exactly() -> None:
     draft = pool(
         {"subnet": "fd00::/64", "gateway": "fd00::1"}, leases={ip_network("fd00:0:0:0:8000::/65"): "a", ip_address("fd00::7"): "b"}
     )
-    (counts,) = describe_pool(draft, draft.pools["fleet"])["ranges"]
+    fleet = draft.pool("pool:fleet")
+    assert fleet is not None
+    (counts,) = describe_pool(draft, fleet)["ranges"]
     assert (counts["size"], counts["used"], counts["free"]) == (2**64 - 2, 2**63 + 1, 2**63 - 3)
 
 

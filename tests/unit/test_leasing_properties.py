@@ -43,13 +43,14 @@ class NaivePool:
     def members(self, version: int, *, edges: bool = False) -> list[IP]:
         """What may be leased, in order; ``edges``: with network and broadcast addresses, which blocks may have."""
         found = []
+        gateways = {item.get("gateway") for _subnet, item in self.ranges}
         for subnet, item in self.ranges:
             ends = {subnet.network_address, *([subnet.broadcast_address] if version == 4 else [])} if subnet.num_addresses > 2 else set()
             for address in subnet if subnet.version == version else ():
                 inside = (item.get("start") is None or address >= ipaddress.ip_address(item["start"])) and (
                     item.get("end") is None or address <= ipaddress.ip_address(item["end"])
                 )
-                if inside and str(address) != item.get("gateway") and address not in self.reserved and (edges or address not in ends):
+                if inside and str(address) not in gateways and address not in self.reserved and (edges or address not in ends):
                     found.append(address)
         return sorted(found)
 
@@ -60,7 +61,11 @@ class NaivePool:
         return [address for address in self.members(version) if address not in self.taken() | self.carried]
 
     def free_blocks(self, version: int, length: int) -> list[IP]:
-        members = set(self.members(version, edges=True)) - self.taken() - self.carried
+        return [block for block in self.blocks(version, length) if not set(block) & (self.taken() | self.carried)]
+
+    def blocks(self, version: int, length: int) -> list[IP]:
+        """All that there could be; a block of one address is no end of a subnet."""
+        members = set(self.members(version, edges=length < (32 if version == 4 else 128)))
         found = {ipaddress.ip_network(f"{address}/{length}", strict=False) for address in members}
         return sorted(block for block in found if all(address in members for address in block))
 
@@ -86,7 +91,8 @@ def pools(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[str], list[str]]:
         if draw(st.booleans()):
             item |= {"start": members[start], "end": members[end]}
         if draw(st.booleans()):
-            item["gateway"] = draw(st.sampled_from(members))
+            ends = {members[0], *(members[-1:] if "." in text else [])} if len(members) > 2 else set()
+            item["gateway"] = draw(st.sampled_from([member for member in members if member not in ends]))
         ranges.append(item)
     every = [str(address) for text in SUBNETS for address in ipaddress.ip_network(text)]
     reserved = draw(st.lists(st.sampled_from((*every, "10.0.0.8/30", "fd00::10/126")), max_size=3, unique=True))
@@ -133,17 +139,27 @@ class Leasing(RuleBasedStateMachine):
 
     @rule(owner=st.sampled_from(OWNERS), length=st.sampled_from((None, None, None, 29, 30, 31, 32, 126, 128)), random=st.booleans())
     def lease(self, owner: str, length: int | None, random: bool) -> None:
-        naive, versions = self.naive, self.naive.versions(length)
+        naive = self.naive
         words = {"owner": owner, "prefix_length": length, "strategy": "random" if random else "sequential"}
+        # What is not said is kept: an owner of blocks goes on having such blocks.
+        blocks = [item.prefixlen for item in self.held(owner) if hasattr(item, "prefixlen")]
+        length = blocks[0] if length is None and blocks else length
+        versions = naive.versions(length)
         if not versions:
             with pytest.raises(InvalidArgument, match="prefix_length"):
                 self.run(**words)
             return
         held = [item for item, holder in naive.leases.items() if holder == owner and getattr(item, "prefixlen", None) == length]
         mine = {version: [item for item in held if item.version == version] for version in versions}
-        free = {v: naive.free(v) if length is None else naive.free_blocks(v, length) for v in versions}
+        # What the owner gives up for it is free by then.
+        kept = [item for items in mine.values() for item in items]
+        before = naive.leases
+        naive.leases = {item: holder for item, holder in before.items() if holder != owner or item in kept}
+        free = {version: naive.free(version) if length is None else naive.free_blocks(version, length) for version in versions}
+        naive.leases = before
         if any(not mine[version] and not free[version] for version in versions):
-            with pytest.raises(NoAddressAvailable, match="pool p"):
+            impossible = length is not None and any(not naive.blocks(version, length) for version in versions)
+            with pytest.raises((NoAddressAvailable, InvalidArgument) if impossible else NoAddressAvailable, match="pool p"):
                 self.run(**words)
             return
         found = self.run(**words)
@@ -158,6 +174,8 @@ class Leasing(RuleBasedStateMachine):
 
     @rule(owner=st.sampled_from(OWNERS), number=st.integers(0, 200))
     def ask(self, owner: str, number: int) -> None:
+        if any(hasattr(item, "prefixlen") for item in self.held(owner)):
+            self.release(owner)
         every = [address for subnet, _item in self.naive.ranges for address in ipaddress.ip_network(subnet)]
         address = every[number % len(every)]
         others = [version for version in self.naive.versions(None) if version != address.version]
@@ -189,6 +207,9 @@ class Leasing(RuleBasedStateMachine):
     def release(self, owner: str) -> None:
         assert not self.run(owner=owner, state="absent")
         self.settle(owner, [])
+
+    def held(self, owner: str) -> list[Held]:
+        return sorted((item for item, holder in self.naive.leases.items() if holder == owner), key=lambda item: item.version)
 
     def settle(self, owner: str, found: list[Held]) -> None:
         kept = {held: holder for held, holder in self.naive.leases.items() if holder != owner}

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -107,11 +108,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
-    for name in (".record.json.0123456789ab", ".hidden", "record.json"):
-        (tmp_path / name).write_text("")
-    files.sweep_temporaries(str(tmp_path))
-    assert {entry.name for entry in tmp_path.iterdir()} == {".hidden", "record.json"}
+def test_what_a_killed_writer_left_is_swept(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is written below our directories begins in one place."""
+
+    def die(*_args: Any, **_words: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.rename", die)
+        patch.setattr("os.unlink", die)
+        for path in ("lib/networks/a.json", "run/x", "lib/leases/pods0/10.90.0.2"):
+            with contextlib.suppress(SystemExit):
+                files.write(str(store / path), "text")
+    assert len([path for path in store.rglob("*") if path.is_file()]) == 3
+    files.sweep_temporaries()
+    assert not [path for path in store.rglob("*") if path.is_file()] and not list(store.rglob(".tmp"))
 
 
 @pytest.mark.parametrize("kind", ("missing", "symlink", "directory", "fifo"))
@@ -253,6 +264,7 @@ def test_a_released_lease_leaves_nothing(store: Path) -> None:
         leases.take("pods0", held, ID, None, BOOT)
     for held in (A, BLOCK):
         leases.release("pods0", held, ID)
+    files.sweep_temporaries()
     assert not leases.load() and not (store / "lib").exists()
 
 
@@ -316,6 +328,7 @@ def test_a_cursor_comes_back_per_family_and_block_size(store: Path) -> None:
 def test_a_cursor_can_be_taken_away(store: Path) -> None:
     leases.set_cursor("pods0", "4", A)
     leases.set_cursor("pods0", "4", None)
+    files.sweep_temporaries()
     assert not leases.load() and not (store / "lib").exists()
 
 
@@ -370,7 +383,7 @@ def test_half_written_leases_do_not_count(store: Path) -> None:
 
 @pytest.mark.parametrize("step", (1, 2, 3))
 def test_a_killed_lease_is_whole_or_not_there(store: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Its owner finds it or gets it anew; the list of an owner that holds nothing is a stray."""
+    """Its owner finds it or gets it anew; where the list of what it holds is wrong, prune is told."""
 
     def die(*_args: Any, **_words: Any) -> None:
         nonlocal step
@@ -386,7 +399,32 @@ def test_a_killed_lease_is_whole_or_not_there(store: Path, monkeypatch: pytest.M
         leases.take("pods0", A, ID, None, BOOT)
     shelf = leases.Shelf("pods0")
     assert shelf.held_by(ID) == ([A] if shelf.owner_of(A) else [])
-    assert bool(shelf.strays()) == ((store / "lib/leases/pods0/owners" / ID).exists() and not shelf.owner_of(A))
+    monkeypatch.undo()
+    for name, below in {"LIB": "lib", "LEASES": "lib/leases", "RUN": "run"}.items():
+        monkeypatch.setattr(paths, name, str(store / below))
+    for owner, held in leases.Shelf("pods0").misfiled().items():
+        leases.relist("pods0", owner, held)
+    assert not leases.Shelf("pods0").misfiled() and leases.Shelf("pods0").held_by(ID) == ([A] if shelf.owner_of(A) else [])
+
+
+def test_lost_lists_are_found_and_written_anew(store: Path) -> None:
+    for held, owner in ((A, "a"), (B, "b"), (BLOCK, "b")):
+        leases.take("pods0", held, owner, None, BOOT)
+    directory = store / "lib/leases/pods0/owners"
+    (directory / "a").unlink()
+    assert leases.Shelf("pods0").misfiled() == {"a": [A]}
+    shutil.rmtree(directory)
+    assert set(leases.Shelf("pods0").held_by("b")) == {B, BLOCK}
+    for owner, held in leases.Shelf("pods0").misfiled().items():
+        leases.relist("pods0", owner, held)
+    assert sorted(path.name for path in directory.iterdir()) == ["a", "b"] and not leases.Shelf("pods0").misfiled()
+
+
+def test_a_pool_whose_record_is_lost_is_named(store: Path) -> None:
+    assert records.load_pool("fleet") is None
+    leases.take("pool:fleet", A, "a", None, BOOT)
+    with pytest.raises(StateCorrupt, match=r"pools/fleet/pool\.json is missing"):
+        records.load_pool("fleet")
 
 
 def test_forgetting_a_pool_takes_its_cursors(store: Path) -> None:

@@ -106,6 +106,11 @@ def _release_lease(operation: ops.ReleaseLease, machine: Machine) -> None:
 
 
 @perform.register
+def _relist(operation: ops.Relist, machine: Machine) -> None:
+    leases.relist(operation.pool, operation.owner, operation.held)
+
+
+@perform.register
 def _set_cursor(operation: ops.SetCursor, machine: Machine) -> None:
     leases.set_cursor(operation.pool, operation.key, operation.address)
 
@@ -330,8 +335,6 @@ def _remove_runtime(operation: ops.RemoveRuntime, machine: Machine) -> None:
 def _remove_orphan(operation: ops.RemoveOrphan, machine: Machine) -> None:
     if namespaces.identity(operation.path) is not None:
         namespaces.unpin(operation.path)
-    elif os.path.isfile(operation.path):
-        files.remove(operation.path)
     else:
         _remove_tree(operation.path)
 

@@ -40,7 +40,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     return Observed(
         networks=networks,
         sandboxes=sandboxes,
-        pools=records.load_pools(),
+        pools=Lazy(records.load_pool),
         shelves=leases.load(),
         links=links,
         host_addresses=frozenset(
@@ -70,7 +70,7 @@ def observe_books(machine: Machine, *, host: bool) -> Observed:
     return Observed(
         networks=records.load_networks() if host else {},
         sandboxes=records.load_sandboxes() if host else {},
-        pools=records.load_pools(),
+        pools=Lazy(records.load_pool),
         shelves=leases.load(),
         host_addresses=frozenset(ipaddress.ip_interface(text.split()[0]).ip for text in carried),
     )
@@ -247,7 +247,6 @@ def _debris(sandboxes: Mapping[str, Sandbox], aliases: set[str], links: Mapping[
     lost |= {name for name in _names(paths.SANDBOXES) if name not in sandboxes}
     namespaces_left = [pin(name, kind) for name in sorted(lost) for kind in ("net", "ipc", "uts") if namespaces.identity(pin(name, kind))]
     taken = {sandbox.ns_name for sandbox in sandboxes.values()}
-    strays = [path for shelf in leases.load().values() for path in shelf.strays()]
     etc = [
         f"{paths.ETC_NETNS}/{name}"
         for name in sorted(_names(paths.ETC_NETNS))
@@ -257,5 +256,5 @@ def _debris(sandboxes: Mapping[str, Sandbox], aliases: set[str], links: Mapping[
         links=tuple(sorted(link.name for link in orphans)),
         namespaces=tuple(path for path in namespaces_left if path not in {net_pin(item) for item in sandboxes}),
         directories=tuple([paths.sandbox_directory(name) for name in sorted(_names(paths.SANDBOXES)) if name not in sandboxes] + etc),
-        files=tuple(strays),
+        lists=tuple((key, owner, tuple(held)) for key, shelf in leases.load().items() for owner, held in shelf.misfiled().items()),
     )

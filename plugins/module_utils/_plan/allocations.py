@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .._errors import AddressInUse, InUse, InvalidArgument, NotFound
-from .._spec import intervals
+from .._spec import fields, intervals
 from .._spec.allocation import AllocationRequest
 from .._spec.fields import ADDRESSES, IPAddress
-from .._spec.pool import Pool, interval_of, pool_of_key
+from .._spec.pool import Pool, interval_of, pool_key, pool_of_key
 from . import leases
 from .books import Held
 from .draft import UNKNOWN, Change, Draft
@@ -38,9 +38,16 @@ def plan_allocations(draft: Draft, requests: Sequence[AllocationRequest], *, exc
         if request.state == "absent":
             _refuse_held_by_sandbox(draft, request)
             _release_all(draft, request.key, request.owner)
-    for request in requests:
-        if request.state == "present":
-            _present(draft, request)
+    present = [request for request in requests if request.state == "present"]
+    _declare_pools(draft, present)
+    wanted = [_Wanted(draft, request) for request in present]
+    # What is asked for by address comes first, and what is given up for it is free by then: two owners may change places.
+    for item in wanted:
+        item.give_up()
+    for item in sorted(wanted, key=lambda item: item.request.address is None):
+        item.lease()
+    for item in wanted:
+        item.report()
 
 
 def change_name(request: AllocationRequest) -> str:
@@ -50,9 +57,8 @@ def change_name(request: AllocationRequest) -> str:
 
 def allocation_result(draft: Draft, request: AllocationRequest, *, mask: bool = False) -> dict[str, Any]:
     """The return value: what the owner holds. ``mask``: what the plan leases will be known only after the run."""
-    pool = _pool_of(draft, request.key)
-    result = _result(draft, request.key, request.owner, pool, mask=mask)
-    if pool is None and request.state == "present":
+    result = _result(draft, request.key, request.owner, mask=mask)
+    if draft.pool(request.key) is None and request.state == "present":
         kind = "addresses" if request.prefix_length is None else "blocks"
         result[kind] = [UNKNOWN]
     return result
@@ -60,15 +66,15 @@ def allocation_result(draft: Draft, request: AllocationRequest, *, mask: bool = 
 
 def describe_allocations(draft: Draft, key: str) -> list[dict[str, Any]]:
     """Who holds what in a pool, sorted by owner."""
-    pool = _pool_of(draft, key)
-    book = draft.book(key)
+    by_owner: dict[str, list[Held]] = {}
+    for item, owner in draft.book(key).everything().items():
+        by_owner.setdefault(owner, []).append(item)
     found = []
-    for owner in sorted(set(book.everything().values())):
-        held = book.held_by(owner)
+    for owner, held in sorted(by_owner.items()):
         sandbox = draft.sandboxes.get(owner) if _is_a_sandboxs(key, owner) else None
         found.append(
             {
-                **_result(draft, key, owner, pool),
+                **_result(draft, key, owner, known=held),
                 "sandbox": sandbox.name if sandbox else None,
                 "stale": any(leases.is_stale(draft, key, item, owner) for item in held),
             }
@@ -82,7 +88,7 @@ def describe_pool(draft: Draft, pool: Pool) -> dict[str, Any]:
     stale = [interval_of(held) for held, owner in book.everything().items() if leases.is_stale(draft, pool.key, held, owner)]
     ranges = []
     for item in pool.ranges:
-        spans = item.spans(pool.reserved)
+        spans = pool.spans_of(item)
         counts = leases.usage(draft, pool, spans, item.version)
         mine = [interval for interval in stale if item.bounds[0] <= interval[0] and interval[1] <= item.bounds[1]]
         ranges.append(
@@ -97,55 +103,90 @@ def describe_pool(draft: Draft, pool: Pool) -> dict[str, Any]:
     return {"name": pool.name, "kind": pool.kind, "ranges": ranges, "reserved": pool.as_dict()["reserved"]}
 
 
-def _present(draft: Draft, request: AllocationRequest) -> None:
-    pool = _pool(draft, request)
-    if pool is None:
-        draft.changes.append(Change(KIND, change_name(request), {}, allocation_result(draft, request)))
-        return
-    before = _result(draft, request.key, request.owner, pool)
-    book = draft.book(request.key)
-    held = sorted(book.held_by(request.owner), key=lambda item: (item.version, interval_of(item)))
-    if _is_a_sandboxs(request.key, request.owner):
-        if held:
+class _Wanted:
+    """One request on its way through the plan."""
+
+    def __init__(self, draft: Draft, request: AllocationRequest) -> None:
+        self.request = request
+        self._draft = draft
+        self._pool = _pool(draft, request)
+        self._book = draft.book(request.key)
+        self._held = _sorted(self._book.held_by(request.owner))
+        self._before = _result(draft, request.key, request.owner)
+        self._fixed = self._pool is None or _is_a_sandboxs(request.key, request.owner)
+        if self._pool is not None and self._fixed:
+            self._check_sandbox()
+        self._length = self._prefix_length()
+        self._versions = [] if self._pool is None or self._fixed else _versions(self._pool, request, self._length)
+
+    def give_up(self) -> None:
+        """Release what is of another kind than wanted, or another than what is asked for."""
+        for item in [] if self._fixed else self._held:
+            asked = self._asked() if self._asks(item.version) else item
+            if item.version not in self._versions or not _fits(item, self._length) or item != asked:
+                leases.release(self._draft, self.request.key, item, self.request.owner)
+
+    def lease(self) -> None:
+        """What is asked for comes first: whether it can be had is the first thing to say."""
+        for version in sorted(self._versions, key=lambda version: not self._asks(version)):
+            self._lease(version)
+
+    def report(self) -> None:
+        draft, request = self._draft, self.request
+        if self._pool is None:
+            draft.changes.append(Change(KIND, change_name(request), {}, allocation_result(draft, request)))
+        elif _sorted(self._book.held_by(request.owner)) != self._held:
+            after = _result(draft, request.key, request.owner, mask=draft.check)
+            draft.changes.append(Change(KIND, change_name(request), self._before if self._held else {}, after))
+
+    def _lease(self, version: int) -> None:
+        draft, request, pool = self._draft, self.request, self._pool
+        if pool is None:
             return
-        raise InvalidArgument.of("owner", request.owner, "reads as the id of a sandbox; those lease by podnet.linux.pod_sandbox")
-    start = len(draft.steps)
-    kept: list[Held] = []
-    # What is asked for comes first: whether it can be had is the first thing to say.
-    asked = request.address.version if request.address is not None else None
-    for version in sorted(_versions(pool, request), key=lambda version: version != asked):
-        kept.append(_lease(draft, pool, request, version, held))
-    for item in held:
-        if item not in kept:
-            leases.release(draft, request.key, item, request.owner)
-    if len(draft.steps) > start:
-        after = _result(draft, request.key, request.owner, pool, mask=draft.check)
-        draft.changes.append(Change(KIND, change_name(request), before if held else {}, after))
+        if self._asks(version):
+            leases.request(draft, pool, self._asked(), request.owner, "address")
+            return
+        kept = [item for item in self._book.held_by(request.owner) if item.version == version]
+        for item in kept:
+            _warn_carried(draft, pool, item, request.owner)
+        if kept:
+            return
+        if self._length is not None:
+            leases.allocate_block(draft, pool, version, self._length, request.owner, request.strategy)
+        else:
+            leases.allocate(draft, pool, version, request.owner, strategy=request.strategy)
+
+    def _asks(self, version: int) -> bool:
+        return self.request.address is not None and self.request.address.version == version
+
+    def _asked(self) -> Held:
+        address = self.request.address
+        if address is None:
+            raise InvalidArgument("address: none is asked for")
+        if self._length is None:
+            return address
+        return fields.network("address", f"{address}/{self._length}")
+
+    def _prefix_length(self) -> int | None:
+        """As given, else that of the block which the owner has."""
+        if self.request.prefix_length is not None:
+            return self.request.prefix_length
+        return next((item.prefixlen for item in self._held if not isinstance(item, ADDRESSES)), None)
+
+    def _check_sandbox(self) -> None:
+        request = self.request
+        if not self._held:
+            raise InvalidArgument.of("owner", request.owner, "reads as the id of a sandbox; those lease by podnet.linux.pod_sandbox")
+        if request.prefix_length is not None or request.address not in (None, *self._held):
+            raise InvalidArgument.of("owner", request.owner, "is a sandbox; its addresses are changed with podnet.linux.pod_sandbox")
 
 
-def _lease(draft: Draft, pool: Pool, request: AllocationRequest, version: int, held: Sequence[Held]) -> Held:
-    """The lease of one IP version: what is held where it will do, else a new one."""
-    mine = [item for item in held if item.version == version and _fits(item, request.prefix_length)]
-    if request.address is not None and request.address.version == version:
-        asked: Held = request.address
-        if request.prefix_length is not None:
-            asked = ipaddress.ip_network(f"{request.address}/{request.prefix_length}")
-        leases.request(draft, pool, asked, request.owner, "address")
-        return asked
-    if mine:
-        return mine[0]
-    if request.prefix_length is not None:
-        return leases.allocate_block(draft, pool, version, request.prefix_length, request.owner, request.strategy)
-    return leases.allocate(draft, pool, version, request.owner, strategy=request.strategy)
-
-
-def _versions(pool: Pool, request: AllocationRequest) -> list[int]:
+def _versions(pool: Pool, request: AllocationRequest, length: int | None) -> list[int]:
     """One lease per IP version; blocks only of those that have room for one that size."""
     if request.address is not None and request.address.version not in pool.versions:
         raise InvalidArgument.of("address", str(request.address), f"is in no subnet of {pool.title}")
-    if request.prefix_length is None:
+    if length is None:
         return list(pool.versions)
-    length = request.prefix_length
     found = [
         version
         for version in pool.versions
@@ -170,24 +211,32 @@ def _pool(draft: Draft, request: AllocationRequest) -> Pool | None:
             return network.pool
         _missing(draft, f"network: {request.network} is not declared on this host; declare it with podnet.linux.bridge_network first")
         return None
-    name = str(request.pool)
-    recorded = draft.pools.get(name)
-    ranges = request.ranges if request.ranges is not None else (recorded.ranges if recorded else None)
-    if ranges is None:
-        _missing(draft, f"pool: {name} is not known yet; give its ranges at first use")
-        return None
-    reserved = request.reserved if request.reserved is not None else (recorded.reserved if recorded else ())
-    wanted = Pool(name, ranges, reserved)
-    if wanted == recorded:
-        return wanted
-    if recorded is not None and draft.observed.pools.get(name) != recorded:
-        raise InvalidArgument(f"ranges: pool {name} is given different ranges in one task")
-    _check_leases(draft, wanted)
-    previous = recorded.as_dict() if recorded else None
-    draft.add(Phase.RECORD, WriteRecord("pool", name, wanted.as_dict(), previous))
-    draft.changes.append(Change("pool", name, previous or {}, wanted.as_dict()))
-    draft.pools[name] = wanted
-    return wanted
+    pool = draft.pool(request.key)
+    if pool is None:
+        _missing(draft, f"pool: {request.pool} is not known yet; give its ranges at first use")
+    return pool
+
+
+def _declare_pools(draft: Draft, requests: Sequence[AllocationRequest]) -> None:
+    """Record the pools that the requests describe, whichever of them does. Raises InvalidArgument where they disagree."""
+    said: dict[str, dict[str, Any]] = {}
+    for request in requests:
+        for option in ("ranges", "reserved") if request.pool is not None else ():
+            value = getattr(request, option)
+            if value is not None and said.setdefault(str(request.pool), {}).setdefault(option, value) != value:
+                raise InvalidArgument(f"{option}: pool {request.pool} is given different {option} in one task")
+    for name, options in said.items():
+        recorded = draft.pool(pool_key(name))
+        if recorded is None and "ranges" not in options:
+            continue
+        wanted = replace(recorded or Pool(name, ()), **options)
+        if wanted == recorded:
+            continue
+        _check_leases(draft, wanted)
+        previous = recorded.as_dict() if recorded else None
+        draft.add(Phase.RECORD, WriteRecord("pool", name, wanted.as_dict(), previous))
+        draft.changes.append(Change("pool", name, previous or {}, wanted.as_dict()))
+        draft.pools[name] = wanted
 
 
 def _missing(draft: Draft, text: str) -> None:
@@ -199,12 +248,22 @@ def _missing(draft: Draft, text: str) -> None:
 def _check_leases(draft: Draft, pool: Pool) -> None:
     """Every lease must be one that the pool could still give."""
     for held, owner in draft.book(pool.key).everything().items():
-        spans = pool.spans(held.version) if isinstance(held, ADDRESSES) else pool.block_spans(held.version)
         first, last = interval_of(held)
-        if any(item.gateway is not None and first <= int(item.gateway) <= last for item in pool.of_version(held.version)):
-            raise AddressInUse(f"ranges: the gateway of {pool.title} is leased by owner {owner}; choose another")
+        for item in pool.of_version(held.version):
+            if item.gateway is not None and first <= int(item.gateway) <= last:
+                raise AddressInUse(f"ranges: the gateway {item.gateway} of {pool.title} is leased by owner {owner}; choose another")
+        for taken in pool.reserved:
+            if taken.version == held.version and intervals.common([interval_of(taken)], [(first, last)]):
+                raise InUse(f"reserved: {held} of {pool.title} is held by owner {owner}; release it first")
+        spans = pool.spans(held.version) if isinstance(held, ADDRESSES) else pool.block_spans(held.version, held.prefixlen)
         if intervals.without([(first, last)], spans):
             raise InUse(f"ranges: {held} would lie outside {pool.title} and is held by owner {owner}; release it first")
+
+
+def _warn_carried(draft: Draft, pool: Pool, held: Held, owner: str) -> None:
+    first, last = interval_of(held)
+    if any(first <= int(address) <= last for address in draft.observed.host_addresses if address.version == held.version):
+        draft.warn(f"{held} of {pool.title}, which owner {owner} holds, is carried by an interface of this host too")
 
 
 def _refuse_held_by_sandbox(draft: Draft, request: AllocationRequest) -> None:
@@ -221,7 +280,7 @@ def _release_all(draft: Draft, key: str, owner: str) -> None:
     held = draft.book(key).held_by(owner)
     if not held:
         return
-    before = _result(draft, key, owner, _pool_of(draft, key))
+    before = _result(draft, key, owner)
     for item in held:
         leases.release(draft, key, item, owner)
     draft.changes.append(Change(KIND, _change_name(key, owner), before, {}))
@@ -231,17 +290,14 @@ def _is_a_sandboxs(key: str, owner: str) -> bool:
     return pool_of_key(key) is None and leases.is_sandbox(owner)
 
 
-def _pool_of(draft: Draft, key: str) -> Pool | None:
-    name = pool_of_key(key)
-    if name is not None:
-        return draft.pools.get(name)
-    network = draft.networks.get(key)
-    return network.pool if network is not None else None
+def _sorted(held: Iterable[Held]) -> list[Held]:
+    return sorted(held, key=lambda item: (item.version, interval_of(item)))
 
 
-def _result(draft: Draft, key: str, owner: str, pool: Pool | None, *, mask: bool = False) -> dict[str, Any]:
-    book = draft.book(key)
-    held = sorted(book.held_by(owner), key=lambda item: (item.version, interval_of(item)))
+def _result(draft: Draft, key: str, owner: str, *, known: Iterable[Held] | None = None, mask: bool = False) -> dict[str, Any]:
+    """``known``: what the owner holds, where that was found out already."""
+    book, pool = draft.book(key), draft.pool(key)
+    held = _sorted(book.held_by(owner) if known is None else known)
     blocks = [item for item in held if not isinstance(item, ADDRESSES)]
     addresses = [item for item in held if isinstance(item, ADDRESSES)]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._spec.fields import ADDRESSES, IPAddress
 from .._spec.network import Network
-from .._spec.pool import Pool
+from .._spec.pool import Pool, pool_of_key
 from .._spec.sandbox import Sandbox
 from .books import Book, Held, Listing
 from .observed import Link, Observed
@@ -62,7 +62,8 @@ class Plan:
 
     @property
     def changed(self) -> bool:
-        return bool(self.steps)
+        """A run that is predicted to fail has changes and no steps."""
+        return bool(self.steps or self.changes)
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Draft:
     check: bool = False
     networks: dict[str, Network] = field(default_factory=dict)
     sandboxes: dict[str, Sandbox] = field(default_factory=dict)
-    pools: dict[str, Pool] = field(default_factory=dict)
+    pools: dict[str, Pool | None] = field(default_factory=dict)
     books: dict[str, Book] = field(default_factory=dict)
     random_below: Callable[[int], int] = secrets.randbelow
     leaving: set[str] = field(default_factory=set)
@@ -99,7 +100,6 @@ class Draft:
             fresh_id,
             networks=dict(observed.networks),
             sandboxes=dict(observed.sandboxes),
-            pools=dict(observed.pools),
             **settings,
         )
 
@@ -128,6 +128,16 @@ class Draft:
                 for item in sandbox.attachments:
                     self._claims.setdefault(item.network, {}).update(dict.fromkeys(item.addresses, sandbox.id))
         return {address: owner for address, owner in self._claims.get(network, {}).items() if owner not in self.leaving}
+
+    def pool(self, key: str) -> Pool | None:
+        """The pool of a network or a free-standing one, by the key of its books."""
+        name = pool_of_key(key)
+        if name is None:
+            network = self.networks.get(key)
+            return network.pool if network is not None else None
+        if name not in self.pools:
+            self.pools[name] = self.observed.pools.get(name)
+        return self.pools[name]
 
     def book(self, key: str) -> Book:
         """The leases of a pool; see Pool.key."""

@@ -104,11 +104,13 @@ def allocate_block(draft: Draft, pool: Pool, version: int, prefix_length: int, o
     size = 1 << ((32 if version == 4 else 128) - prefix_length)
     taken = [interval_of(held) for held in (*book.addresses(), *book.blocks()) if held.version == version]
     taken += [(number, number) for number in _barred(draft, pool, version)]
-    every = pool.block_spans(version)
+    every = pool.block_spans(version, prefix_length)
     free = intervals.aligned(intervals.without(every, taken), size)
     key = cursor_key(version, prefix_length)
+    total = intervals.size(intervals.aligned(every, size))
+    if not total:
+        raise InvalidArgument.of("prefix_length", prefix_length, f"fits into no range of {pool.title} beside gateways and what is reserved")
     if not free:
-        total = intervals.size(intervals.aligned(every, size))
         raise NoAddressAvailable(
             f"{pool.title}: no block of /{prefix_length} is free ({total} used of {total}); release what is not needed or widen the ranges"
         )
@@ -185,7 +187,7 @@ def _check_inside(pool: Pool, held: Held, option: str) -> None:
     first, last = interval_of(held)
     around = pool.of_version(held.version)
     if not isinstance(held, ADDRESSES):
-        if not intervals.without([(first, last)], pool.block_spans(held.version)):
+        if not intervals.without([(first, last)], pool.block_spans(held.version, held.prefixlen)):
             return
         raise InvalidArgument.of(
             option, str(held), f"is not inside one range of {pool.title}, or overlaps its gateway or what is reserved there"
@@ -197,7 +199,8 @@ def _check_inside(pool: Pool, held: Held, option: str) -> None:
     if any(held == item.gateway for item in around):
         raise InvalidArgument.of(option, str(held), f"is the gateway of {pool.title}")
     if never_leased(held, subnet):
-        raise InvalidArgument.of(option, str(held), f"is the network or broadcast address of {subnet}")
+        what = "network or broadcast" if held.version == 4 else "subnet-router anycast"
+        raise InvalidArgument.of(option, str(held), f"is the {what} address of {subnet}")
     if not any(low <= first <= high for low, high in pool.spans(held.version)):
         raise InvalidArgument.of(option, str(held), f"is outside the ranges of {pool.title}, or reserved there")
 

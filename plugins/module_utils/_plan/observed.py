@@ -13,7 +13,7 @@ from .._spec.fields import IPAddress, IPNetwork
 from .._spec.network import Network
 from .._spec.pool import Pool
 from .._spec.sandbox import Sandbox
-from .books import Shelf
+from .books import Held, Shelf
 
 V = TypeVar("V")
 
@@ -128,12 +128,15 @@ class NetnsTarget:
 
 @dataclass(frozen=True)
 class Debris:
-    """What carries our mark but belongs to no record; see the module prune."""
+    """What carries our mark but belongs to no record; see the module prune.
+
+    ``lists``: per pool the owners of whose leases the list is wrong, and what they hold.
+    """
 
     links: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    lists: tuple[tuple[str, str, tuple[Held, ...]], ...] = ()
 
 
 class Lazy(Mapping[str, V]):
@@ -161,7 +164,7 @@ class Observed:
 
     networks: Mapping[str, Network] = field(default_factory=dict)
     sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
-    pools: Mapping[str, Pool] = field(default_factory=dict)
+    pools: Mapping[str, Pool | None] = field(default_factory=dict)
     shelves: Mapping[str, Shelf] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     host_addresses: frozenset[IPAddress] = frozenset()

@@ -89,6 +89,15 @@ class ReleaseLease(Operation):
 
 
 @dataclass(frozen=True)
+class Relist(Operation):
+    """What an owner holds, written down anew after it got lost."""
+
+    pool: str
+    owner: str
+    held: tuple[Held, ...]
+
+
+@dataclass(frozen=True)
 class SetCursor(Operation):
     """Where sequential leasing goes on; ``key``: see cursor_key()."""
 

@@ -33,6 +33,11 @@ def _release_lease(operation: ops.ReleaseLease) -> str:
 
 
 @problem.register
+def _relist(operation: ops.Relist) -> str:
+    return f"what {operation.owner} holds of {operation.pool} is not listed"
+
+
+@problem.register
 def _set_cursor(operation: ops.SetCursor) -> str:
     return f"next address of {operation.pool} is out of date"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .._spec.pool import pool_of_key
 from . import leases
 from .draft import Change, Draft
-from .operations import DeleteLink, DeleteVeth, ForgetPool, Phase, RemoveOrphan
+from .operations import DeleteLink, DeleteVeth, ForgetPool, Phase, Relist, RemoveOrphan
 
 
 def plan_debris(draft: Draft) -> None:
@@ -17,7 +17,9 @@ def plan_debris(draft: Draft) -> None:
     for name in debris.links:
         link = draft.observed.links.get(name)
         draft.add(Phase.DESTROY, DeleteVeth(name) if link is not None and link.kind == "veth" else DeleteLink(name))
-    for path in (*debris.namespaces, *debris.directories, *debris.files):
+    for key, owner, listed in debris.lists:
+        draft.add(Phase.LEASE, Relist(key, owner, listed))
+    for path in (*debris.namespaces, *debris.directories):
         draft.add(Phase.DESTROY, RemoveOrphan(path))
     freed = []
     for key in draft.observed.shelves:
@@ -32,7 +34,7 @@ def plan_debris(draft: Draft) -> None:
         "link": debris.links,
         "namespace": debris.namespaces,
         "directory": debris.directories,
-        "file": debris.files,
+        "list of": [f"{owner} in {key}" for key, owner, _held in debris.lists],
         "books of": tuple(lost),
     }
     removed = [*(f"{kind} {name}" for kind, names in kinds.items() for name in names), *freed]

@@ -127,6 +127,8 @@ def network(option: str, value: Any) -> IPNetwork:
         raise InvalidArgument.of(option, value, "carries a zone; give the network alone")
     if "/" not in text:
         raise InvalidArgument.of(option, value, "has no prefix length; write it as a CIDR such as 10.89.0.0/24")
+    if not text.rpartition("/")[2].isdecimal():
+        raise InvalidArgument.of(option, value, "is no CIDR: what follows the slash is a prefix length")
     try:
         return ipaddress.ip_network(text)
     except ValueError:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,18 +38,10 @@ class PoolRange:
         end = self.subnet.broadcast_address if self.end is None else self.end
         return int(start), int(end)
 
-    def spans(self, reserved: Iterable[IPNetwork]) -> list[Interval]:
-        """The addresses that may be leased, as sorted disjoint intervals."""
-        edges = [(number, number) for number in _edges(self.subnet)]
-        return intervals.without([self.bounds], [*self._holes(reserved), *edges])
-
-    def block_spans(self, reserved: Iterable[IPNetwork]) -> list[Interval]:
-        """The same for blocks, in which the ends of the subnet are like any other address."""
-        return intervals.without([self.bounds], self._holes(reserved))
-
-    def _holes(self, reserved: Iterable[IPNetwork]) -> list[Interval]:
-        holes = [interval_of(item) for item in reserved if item.version == self.version]
-        return holes if self.gateway is None else [*holes, (int(self.gateway), int(self.gateway))]
+    @property
+    def edges(self) -> list[Interval]:
+        """The ends of the subnet, which are no host's."""
+        return [(number, number) for number in _edges(self.subnet)]
 
     def as_dict(self) -> dict[str, str | None]:
         return {
@@ -86,6 +78,10 @@ class Pool:
     def of_version(self, version: int) -> list[PoolRange]:
         return [item for item in self.ranges if item.version == version]
 
+    def spans_of(self, item: PoolRange) -> list[Interval]:
+        """The addresses of a range that may be leased, as sorted disjoint intervals."""
+        return intervals.without([item.bounds], [*self._holes(item.version), *item.edges])
+
     def range_of(self, address: IPAddress) -> PoolRange | None:
         """The range that the address lies in, whether or not it may be leased."""
         return next((item for item in self.of_version(address.version) if item.bounds[0] <= int(address) <= item.bounds[1]), None)
@@ -93,10 +89,19 @@ class Pool:
     def spans(self, version: int, subnet: IPNetwork | None = None) -> list[Interval]:
         """What may be leased of one IP version, or of one subnet."""
         chosen = [item for item in self.of_version(version) if subnet in (None, item.subnet)]
-        return sorted(span for item in chosen for span in item.spans(self.reserved))
+        return sorted(span for item in chosen for span in self.spans_of(item))
 
-    def block_spans(self, version: int) -> list[Interval]:
-        return sorted(span for item in self.of_version(version) for span in item.block_spans(self.reserved))
+    def block_spans(self, version: int, prefix_length: int) -> list[Interval]:
+        """The same for blocks: those of a free-standing pool may begin and end with the subnet, unless they are one address."""
+        holes = self._holes(version)
+        whole = self.kind == "pool" and prefix_length < (32 if version == 4 else 128)
+        found = [intervals.without([item.bounds], [*holes, *([] if whole else item.edges)]) for item in self.of_version(version)]
+        return sorted(span for spans in found for span in spans)
+
+    def _holes(self, version: int) -> list[Interval]:
+        """What is never leased, whichever range it lies in: gateways, and what is reserved."""
+        gateways = [item.gateway for item in self.of_version(version) if item.gateway is not None]
+        return [interval_of(item) for item in (*gateways, *(item for item in self.reserved if item.version == version))]
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -179,7 +184,9 @@ def _range(option: str, value: Mapping[str, Any]) -> PoolRange:
     found = PoolRange(subnet, inside("start"), inside("end"), inside("gateway"))
     if found.bounds[0] > found.bounds[1]:
         raise InvalidArgument.of(option, dict(value), "does not run from a lower to a higher address")
-    if not found.block_spans(()):
+    if found.gateway is not None and never_leased(found.gateway, subnet):
+        raise InvalidArgument.of(f"{option}.gateway", str(found.gateway), f"is the network or broadcast address of {subnet}")
+    if found.gateway is not None and found.bounds == interval_of(found.gateway):
         raise InvalidArgument.of(option, dict(value), "has nothing to lease beside its gateway")
     return found
 

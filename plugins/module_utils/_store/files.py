@@ -16,6 +16,7 @@ from typing import Any
 from .._errors import StateCorrupt
 from . import paths
 
+_WORKSHOP = ".tmp"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -23,24 +24,33 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
     """Replace the file in one step; its directory is made if missing. Raises OSError."""
     directory, name = os.path.split(path)
     make_directory(directory)
-    with opened_directory(directory) as at:
-        write_at(at, name, text.encode(), mode=mode)
+    root = next((root for root in paths.roots() if f"{directory}/".startswith(f"{root}/")), None)
+    if root is None:
+        with opened_directory(directory) as at:
+            write_at(at, name, text.encode(), mode=mode)
+        return
+    # What a killed writer leaves lies in one place, where sweep_temporaries() finds it.
+    workshop = f"{root}/{_WORKSHOP}"
+    make_directory(workshop)
+    with opened_directory(directory) as at, opened_directory(workshop) as source:
+        write_at(at, name, text.encode(), mode=mode, source=source)
 
 
-def write_at(at: int, name: str, data: bytes, *, mode: int = 0o644) -> None:
-    """The same below an open directory."""
-    temporary = f".{name}.{secrets.token_hex(6)}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=at)
+def write_at(at: int, name: str, data: bytes, *, mode: int = 0o644, source: int | None = None) -> None:
+    """The same below an open directory; ``source``: another one on the same file system, where it is written."""
+    source = at if source is None else source
+    temporary = f".{name[:200]}.{secrets.token_hex(6)}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=source)
     try:
         with os.fdopen(fd, "wb") as file:
             os.fchmod(fd, mode)
             file.write(data)
             file.flush()
             os.fsync(fd)
-        os.rename(temporary, name, src_dir_fd=at, dst_dir_fd=at)
+        os.rename(temporary, name, src_dir_fd=source, dst_dir_fd=at)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=at)
+            os.unlink(temporary, dir_fd=source)
         raise
     os.fsync(at)
 
@@ -99,7 +109,7 @@ def remove(path: str) -> None:
 
 def remove_empty(directory: str) -> None:
     """Remove empty directories of ours upwards, keeping the roots that belong to the system."""
-    while any(directory.startswith(root) for root in (paths.RUN, paths.LIB, f"{paths.ETC_NETNS}/", paths.user_state())):
+    while any(directory.startswith(root) for root in (*paths.roots(), f"{paths.ETC_NETNS}/")):
         try:
             os.rmdir(directory)
         except OSError:
@@ -121,10 +131,10 @@ def opened_directory(directory: str) -> Iterator[int]:
         os.close(fd)
 
 
-def sweep_temporaries(directory: str) -> None:
+def sweep_temporaries() -> None:
     """Remove what a writer left that was killed between creating and renaming; call it under the lock."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
-        for entry in list(entries):
-            if entry.name.startswith(".") and len(entry.name.rsplit(".", 1)[-1]) == 12 and entry.is_file(follow_symlinks=False):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(entry.path)
+    for root in paths.roots():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{root}/{_WORKSHOP}") as entries:
+            for entry in list(entries):
+                unlink(entry.path)
+        remove_empty(f"{root}/{_WORKSHOP}")

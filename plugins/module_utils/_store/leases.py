@@ -15,6 +15,7 @@ import hashlib
 import ipaddress
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -53,7 +54,9 @@ class Shelf:
         return self._read[held]
 
     def held_by(self, owner: str) -> list[Held]:
-        return [held for held in _listed(self._key, owner) if self.owner_of(held) == owner]
+        if os.path.isdir(f"{self._directory}/{_OWNERS}"):
+            return [held for held in _listed(self._key, owner) if self.owner_of(held) == owner]
+        return [held for held, holder in self.everything().items() if holder == owner]
 
     def blocks(self) -> list[IPNetwork]:
         if self._blocks is None:
@@ -88,21 +91,20 @@ class Shelf:
             raise StateCorrupt(f"{path} is no cursor; remove it, and leasing starts from the first address again") from None
         return address
 
-    def strays(self) -> list[str]:
-        """Lists of owners who hold nothing: what a killed run left."""
-        found = []
+    def misfiled(self) -> dict[str, list[Held]]:
+        """What owners hold whose list says something else: after a killed run, or when files were lost."""
+        found: dict[str, list[Held]] = {}
+        for held, owner in self.everything().items():
+            found.setdefault(owner, []).append(held)
         for name in _names(f"{self._directory}/{_OWNERS}"):
-            path = f"{self._directory}/{_OWNERS}/{name}"
-            owner, held = _read_list(path)
-            if not any(self.owner_of(item) == owner for item in held):
-                found.append(path)
-        return found
+            found.setdefault(_read_list(f"{self._directory}/{_OWNERS}/{name}")[0], [])
+        return {owner: held for owner, held in found.items() if set(_listed(self._key, owner)) != set(held)}
 
 
 def load() -> dict[str, Shelf]:
     """By the key of the pool. Raises StateCorrupt."""
     keys = [unquote(name) for name in _pools(paths.LEASES)]
-    keys += [pool_key(unquote(name)) for name in _pools(paths.pools())]
+    keys += [pool_key(unquote(name)) for name in _names(paths.pools()) if os.path.isdir(f"{paths.pools()}/{name}")]
     return {key: Shelf(key) for key in keys}
 
 
@@ -122,6 +124,12 @@ def release(key: str, held: Held, owner: str) -> None:
     if lease is not None and lease["owner"] == owner:
         files.unlink(path)
     _list(key, owner, [item for item in _listed(key, owner) if item != held])
+    _tidy(key)
+
+
+def relist(key: str, owner: str, held: Iterable[Held]) -> None:
+    """Write anew what an owner holds."""
+    _list(key, owner, held)
     _tidy(key)
 
 
@@ -220,10 +228,13 @@ def _read_list(path: str) -> tuple[str, list[Held]]:
     owner, held = value.get("owner"), value.get("held")
     if not isinstance(owner, str) or not isinstance(held, list):
         raise StateCorrupt(f"{path} is empty or garbled; remove it if its owner holds nothing")
-    return owner, [_parsed(path, str(item).replace("/", "_")) for item in held]
+    try:
+        return owner, [ipaddress.ip_network(item) if "/" in item else ipaddress.ip_address(item) for item in held]
+    except (ValueError, TypeError):
+        raise StateCorrupt(f"{path} is empty or garbled; remove it if its owner holds nothing") from None
 
 
-def _list(key: str, owner: str, held: Any) -> None:
+def _list(key: str, owner: str, held: Iterable[Held]) -> None:
     path = _owner_path(key, owner)
     names = sorted({str(item) for item in held})
     if names:

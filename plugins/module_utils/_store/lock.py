@@ -21,6 +21,8 @@ _PAUSE = 0.05
 def locked(path: str, *, timeout: float, shared: bool = False) -> Iterator[None]:
     """Hold the lock; ``timeout`` in seconds. A shared one makes no file: without one, nothing was ever changed.
 
+    Under an exclusive one, what killed writers have left is removed.
+
     Raises LockTimeout.
     """
     if not shared:
@@ -32,7 +34,14 @@ def locked(path: str, *, timeout: float, shared: bool = False) -> Iterator[None]
         return
     try:
         _acquire(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, path, timeout)
-        yield
+        if shared:
+            yield
+            return
+        files.sweep_temporaries()
+        try:
+            yield
+        finally:
+            files.sweep_temporaries()
     finally:
         os.close(fd)
 

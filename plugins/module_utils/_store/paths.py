@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import os
+import pwd
+
+from .._errors import NotPermitted
 
 RUN = "/run/podnet"
 """What a reboot takes along: the lock, and per sandbox what is."""
@@ -34,10 +37,40 @@ def lock() -> str:
 
 def user_state() -> str:
     """What an ordinary user keeps (XDG Base Directory Specification)."""
-    home = os.environ.get("XDG_STATE_HOME", "")
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not state.startswith("/"):
+        home = os.environ.get("HOME", "")
+        if not home.startswith("/"):
+            home = _home()
+        state = f"{home}/.local/state"
+    return f"{state}/podnet"
+
+
+def require_user_state() -> None:
+    """Raises NotPermitted where pools could not be kept, also in check mode, which makes nothing."""
+    path = user_state()
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    if not os.path.isdir(path) or not os.access(path, os.W_OK | os.X_OK):
+        raise NotPermitted(
+            f"pools are kept in {user_state()}, and {path} is no directory that user {os.geteuid()} may write: set XDG_STATE_HOME to one"
+        )
+
+
+def roots() -> tuple[str, ...]:
+    """Everything below these is ours."""
+    return (RUN, LIB) if os.geteuid() == 0 else (user_state(),)
+
+
+def _home() -> str:
+    """Raises NotPermitted for a user without one."""
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        home = ""
     if not home.startswith("/"):
-        home = os.path.expanduser("~/.local/state")
-    return f"{home}/podnet"
+        raise NotPermitted(f"user {os.geteuid()} has no home directory to keep pools in: set XDG_STATE_HOME or HOME to an absolute path")
+    return home
 
 
 def sandbox_directory(sandbox_id: str) -> str:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 from .._errors import PodnetError, StateCorrupt
 from .._spec.network import Network
-from .._spec.pool import Pool, pool_key, pool_of_key
+from .._spec.pool import Pool, pool_key
 from .._spec.sandbox import Sandbox
 from . import files, leases, paths
 
@@ -34,11 +33,15 @@ def load_sandboxes() -> dict[str, Sandbox]:
     return {sandbox.id: sandbox for sandbox in _load("sandbox", Sandbox.from_record)}
 
 
-def load_pools() -> dict[str, Pool]:
-    """By name; those of this user."""
-    paths_of = (f"{leases.directory(key)}/{leases.RECORD}" for key in leases.load() if pool_of_key(key) is not None)
-    pools = [_parsed(path, unquote(path.split("/")[-2]), Pool.from_record) for path in paths_of if os.path.lexists(path)]
-    return {pool.name: pool for pool in pools}
+def load_pool(name: str) -> Pool | None:
+    """None where it was never used. Raises StateCorrupt, also where there are leases and no record of what they are of."""
+    path = _path("pool", name, True)
+    if os.path.lexists(path):
+        pool: Pool = _parsed(path, name, Pool.from_record)
+        return pool
+    if leases.Shelf(pool_key(name)).everything():
+        raise StateCorrupt(f"{path} is missing, and the pool has leases; restore it, or remove {os.path.dirname(path)} if nobody uses them")
+    return None
 
 
 def write(kind: str, key: str, record: Mapping[str, Any], boot_id: str) -> None:
@@ -79,6 +82,8 @@ def _parsed(path: str, key: str, parse: Callable[[Mapping[str, Any]], Any]) -> A
     if record is None:
         raise StateCorrupt(f"{path} vanished while it was read; run again")
     schema = record.get("schema")
+    if schema is None:
+        raise StateCorrupt(f"{path} does not hold a whole record; restore it, or remove it if nothing depends on it")
     if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
         raise StateCorrupt(f"{path} has schema {schema!r} and this podnet.linux knows up to {SCHEMA}; use the newer release that wrote it")
     try:
