@@ -24,7 +24,7 @@ notes:
   - Every failure returns C(msg), a sentence that says what is wrong and what to do, and C(reason), one of
     C(invalid_argument), C(not_found), C(not_ours), C(in_use), C(address_in_use), C(no_address_available), C(port_in_use),
     C(at_capacity), C(not_permitted), C(missing_dependency), C(kernel_unsupported), C(kernel_error), C(state_corrupt),
-    C(lock_timeout).
+    C(lock_timeout), C(blocked_by_firewall).
   - A failing task leaves kernel and files as they were. A run that is killed leaves something that the next run of the
     same task converges.
 """

@@ -68,5 +68,9 @@ class StateCorrupt(PodnetError):
     reason = "state_corrupt"
 
 
+class BlockedByFirewall(PodnetError):
+    reason = "blocked_by_firewall"
+
+
 class LockTimeout(PodnetError):
     reason = "lock_timeout"

@@ -109,6 +109,15 @@ options:
       - Resolver options for the sandboxes on this network, as in resolv.conf(5).
     type: list
     elements: str
+  firewall: &firewall
+    description:
+      - V(auto) gets the network's traffic through a firewall of somebody else that drops by default what is forwarded, with one
+        commented accept in the chain that it offers for that (C(DOCKER-USER), C(ufw-user-forward)), gone with the last
+        network. Where a firewall offers none, the task fails with RV(ignore:reason=blocked_by_firewall), naming the chain,
+        unless that lets pass what carries the mark C(0x1000), which our rules put on what they let through.
+      - V(none) leaves other firewalls alone. The default at creation is V(auto).
+    type: str
+    choices: [auto, none]
   networks:
     description:
       - Many networks at once, under one lock and in one nftables transaction.
@@ -129,6 +138,7 @@ options:
       dns: *dns
       dns_search: *dns_search
       dns_options: *dns_options
+      firewall: *firewall
       state:
         description: The state of this item; the task's where omitted.
         type: str
@@ -255,6 +265,7 @@ OPTIONS = {
     "dns": {"type": "list", "elements": "str"},
     "dns_search": {"type": "list", "elements": "str"},
     "dns_options": {"type": "list", "elements": "str"},
+    "firewall": {"type": "str", "choices": ["auto", "none"]},
 }
 
 

@@ -110,10 +110,11 @@ def test_what_goes_to_another_network_is_not_masqueraded() -> None:
 def test_inbound_lets_in_answers_and_published_ports_only() -> None:
     assert chain(render([network("a")]), "inbound") == [
         "oifname @internal drop",
-        "ct state established,related accept",
-        "ct status dnat accept",
+        "ct state established,related goto through",
+        "ct status dnat goto through",
         "drop",
     ]
+    assert chain(render([network("a")]), "through") == ["meta mark set meta mark | 0x00001000 accept"]
 
 
 @pytest.mark.parametrize("host_access", (True, False))

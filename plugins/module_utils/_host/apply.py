@@ -20,7 +20,7 @@ from .._plan.operations import Operation
 from .._plan.problems import problem
 from .._spec.fields import sysctl_home
 from .._store import files, leases, paths, records
-from . import cgroups, conntrack, namespaces, processes, rootfs, rules
+from . import cgroups, conntrack, firewall, namespaces, processes, rootfs, rules
 from .machine import Machine, pin
 from .observe import owned_identities
 
@@ -202,6 +202,16 @@ def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
     carried = (address for link in machine.host.links().values() for address in link.addresses)
     loopback = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
     conntrack.flush(operation.flows, frozenset((*loopback, *(ipaddress.ip_interface(text.split()[0]).ip for text in carried))))
+
+
+@perform.register
+def _allow_forward(operation: ops.AllowForward, machine: Machine) -> None:
+    firewall.allow(operation.tool, operation.chain)
+
+
+@perform.register
+def _deny_forward(operation: ops.DenyForward, machine: Machine) -> None:
+    firewall.deny(operation.tool, operation.chain)
 
 
 @perform.register

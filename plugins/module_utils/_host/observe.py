@@ -17,7 +17,7 @@ from .._plan.resolver import MARK, resolver_files
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, leases, paths, records
-from . import namespaces, processes, rootfs, rules, sockets
+from . import firewall, namespaces, processes, rootfs, rules, sockets
 from .machine import Machine, net_pin, pin
 from .netlink import Netlink
 
@@ -59,6 +59,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         targets=Lazy(_target),
         root_obstacles=Lazy(rootfs.obstacle),
         listeners=Lazy(sockets.listeners),
+        foreign_chains=Lazy(lambda _hook: firewall.forward_chains()),
         machine_id=(files.read("/etc/machine-id") or machine.boot_id).strip(),
         debris=_debris(sandboxes, {network.alias for network in networks.values()}, links) if debris else Debris(),
     )

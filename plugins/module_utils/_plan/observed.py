@@ -79,6 +79,22 @@ class Listener:
 
 
 @dataclass(frozen=True)
+class ForeignChain:
+    """A chain of somebody else at the forward hook that drops what none of its rules accepts.
+
+    ``offer``: the chain of that firewall that is there for rules of an administrator, None for none; ``tool``: what
+    manages it; ``accepts``: our rule is in it.
+    """
+
+    title: str
+    versions: tuple[int, ...]
+    tool: str
+    offer: str | None
+    accepts: bool
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Pin:
     """A namespace's bind mount.
 
@@ -181,6 +197,7 @@ class Observed:
     occupants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     targets: Mapping[str, NetnsTarget] = field(default_factory=dict)
     listeners: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
+    foreign_chains: Mapping[str, tuple[ForeignChain, ...]] = field(default_factory=lambda: {"forward": ()})
     root_obstacles: Mapping[str, str | None] = field(default_factory=dict)
     debris: Debris = Debris()
 

@@ -288,6 +288,28 @@ class FlushConntrack(Operation):
 
 
 @dataclass(frozen=True)
+class AllowForward(Operation):
+    """One accept in the chain that a firewall of somebody else offers for it."""
+
+    tool: str
+    chain: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (DenyForward(self.tool, self.chain),)
+
+
+@dataclass(frozen=True)
+class DenyForward(Operation):
+    """Take it out again."""
+
+    tool: str
+    chain: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (AllowForward(self.tool, self.chain),)
+
+
+@dataclass(frozen=True)
 class CreateNamespaces(Operation):
     """New namespaces, furnished with hostname and sysctls before the pin lets anybody in."""
 

@@ -11,6 +11,7 @@ from .._errors import InUse, InvalidArgument
 from .._spec.network import NetworkRequest, default_network
 from .._spec.sandbox import Sandbox, SandboxRequest
 from .draft import Draft
+from .firewall import plan_firewall
 from .forwarding import plan_forwarding
 from .networks import needs_settling, present_network, remove_network
 from .prune import plan_debris
@@ -42,7 +43,7 @@ def plan_networks(draft: Draft, requests: Sequence[NetworkRequest], *, exclusive
             followers.update({item.id: item for item in _users(draft, wanted.name) if whole or _is_off(draft, item, wanted.name)})
     for sandbox in followers.values():
         converge_sandbox(draft, sandbox)
-    _plan_host(draft)
+    _plan_host(draft, strict=any(request.state == "present" for request in requests))
 
 
 def plan_sandboxes(draft: Draft, requests: Sequence[SandboxRequest], *, exclusive: bool = False, force: bool = False) -> None:
@@ -82,10 +83,12 @@ def plan_prune(draft: Draft) -> None:
     _plan_host(draft)
 
 
-def _plan_host(draft: Draft) -> None:
+def _plan_host(draft: Draft, *, strict: bool = False) -> None:
+    """``strict``: what a foreign firewall would drop is an error, not a warning."""
     check_conflicts(draft)
     plan_forwarding(draft)
     plan_rules(draft)
+    plan_firewall(draft, strict=strict)
     plan_publishing(draft)
 
 

@@ -108,6 +108,16 @@ def _flush_conntrack(operation: ops.FlushConntrack) -> str:
 
 
 @problem.register
+def _allow_forward(operation: ops.AllowForward) -> str:
+    return f"{operation.chain} of another firewall does not let networks through"
+
+
+@problem.register
+def _deny_forward(operation: ops.DenyForward) -> str:
+    return f"{operation.chain} of another firewall lets networks through that are gone"
+
+
+@problem.register
 def _create_namespaces(operation: ops.CreateNamespaces) -> str:
     return f"namespace {', '.join(operation.kinds)} is gone"
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from .._spec.network import Network
 from .._spec.sandbox import Sandbox
 from .draft import UNKNOWN, Change, Draft
+from .firewall import MARK
 from .operations import LoadRules, Phase
 from .publishing import published
 
@@ -51,8 +52,9 @@ def render(networks: Iterable[Network], sandboxes: Iterable[Sandbox] = ()) -> st
     bridges; and, in ``inward``, to what would be answered past this host: published ports of a neighbour or of one's own,
     and what comes from 127.0.0.1. Only what is addressed to this host is published (``fib daddr type local``).
 
-    Between ports of one bridge the inet table sees nothing, unless br_netfilter is on. So the bridge table keeps private
-    ports apart; it lets through what br_netfilter has made of a published port, which the inet table has marked.
+    What is let through is marked, so that others can tell: an accept in a foreign firewall; and the bridge table. Between
+    ports of one bridge the inet table sees nothing, unless br_netfilter is on. So the bridge table keeps private ports
+    apart, but for what br_netfilter has made of a published port, which the inet table has seen and marked.
     """
     ours = sorted((network for network in networks if not network.removing), key=lambda network: network.name)
     if not ours:
@@ -107,8 +109,7 @@ def blocks(listing: str) -> dict[str, list[str]]:
 _KEYS = {"host": "ipv{version}_addr . inet_proto . inet_service", "any": "inet_proto . inet_service"}
 """Of published ports: those of one address of the host, and those of all."""
 
-_BRIDGED = "0x00001000"
-"""The mark of what br_netfilter forwards within a bridge because a published port leads there."""
+_MARK = f"{MARK:#010x}"
 
 _INET = (
     "\tchain guard {",
@@ -132,21 +133,26 @@ _INET = (
     "\t\tmeta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @any6",
     "\t}",
     "\tchain forward {",
-    "\t\ttype filter hook forward priority filter; policy accept;",
+    # Ahead of other firewalls, which may go by the mark.
+    "\t\ttype filter hook forward priority filter - 5; policy accept;",
     "\t\tiifname @bridges oifname @bridges jump between",
     "\t\tiifname @internal drop",
-    "\t\toifname @bridges iifname != @bridges jump inbound",
+    "\t\tiifname @bridges goto through",
+    "\t\toifname @bridges jump inbound",
     "\t}",
     "\tchain between {",
-    f"\t\tct status dnat meta mark set meta mark | {_BRIDGED} accept",
-    "\t\tiifname . oifname @may_pass accept",
+    "\t\tct status dnat goto through",
+    "\t\tiifname . oifname @may_pass goto through",
     "\t\tdrop",
     "\t}",
     "\tchain inbound {",
     "\t\toifname @internal drop",
-    "\t\tct state established,related accept",
-    "\t\tct status dnat accept",
+    "\t\tct state established,related goto through",
+    "\t\tct status dnat goto through",
     "\t\tdrop",
+    "\t}",
+    "\tchain through {",
+    f"\t\tmeta mark set meta mark | {_MARK} accept",
     "\t}",
     "\tchain input {",
     "\t\ttype filter hook input priority filter; policy accept;",
@@ -179,7 +185,7 @@ _BRIDGE = (
     "\tchain forward {",
     # Behind br_netfilter, which is at 0.
     "\t\ttype filter hook forward priority 100; policy accept;",
-    f"\t\tiifname @private oifname @private meta mark & {_BRIDGED} != {_BRIDGED} drop",
+    f"\t\tiifname @private oifname @private meta mark & {_MARK} != {_MARK} drop",
     "\t}",
 )
 

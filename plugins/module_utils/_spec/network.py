@@ -18,6 +18,7 @@ from .fields import IPAddress, IPNetwork
 from .pool import Pool, PoolRange, network_text, never_leased
 
 ISOLATION = ("strict", "normal", "none")
+FIREWALL = ("auto", "none")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Network:
     dns: tuple[IPAddress, ...] | None = None
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
+    firewall: str = "auto"
     removing: bool = field(default=False, compare=False)
     settling: bool = field(default=False, compare=False)
 
@@ -104,6 +106,7 @@ class Network:
             "dns": None if self.dns is None else [str(item) for item in self.dns],
             "dns_search": list(self.dns_search),
             "dns_options": list(self.dns_options),
+            "firewall": self.firewall,
         }
 
     def as_record(self) -> dict[str, Any]:
@@ -136,6 +139,7 @@ class NetworkRequest:
     dns: tuple[IPAddress, ...] | None = None
     dns_search: tuple[str, ...] | None = None
     dns_options: tuple[str, ...] | None = None
+    firewall: str | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], *, where: str = "") -> NetworkRequest:
@@ -168,6 +172,7 @@ class NetworkRequest:
             dns=parsed("dns", fields.address),
             dns_search=parsed("dns_search", fields.hostname),
             dns_options=parsed("dns_options", fields.word),
+            firewall=options.get("firewall"),
         )
 
     def resolve(self, recorded: Network | None, *, new_id: str, default_mtu: int) -> Network:
@@ -206,9 +211,12 @@ class NetworkRequest:
             dns=value("dns", None),
             dns_search=value("dns_search", ()),
             dns_options=value("dns_options", ()),
+            firewall=value("firewall", FIREWALL[0]),
         )
         if network.isolation not in ISOLATION:
             raise InvalidArgument.of("isolation", network.isolation, f"is none of {', '.join(ISOLATION)}")
+        if network.firewall not in FIREWALL:
+            raise InvalidArgument.of("firewall", network.firewall, f"is none of {', '.join(FIREWALL)}")
         _check_ranges(network)
         return network
 

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Firewalls of somebody else: which of their chains drop what is forwarded, and the one rule that we may have in them."""
+
+from __future__ import annotations
+
+import re
+
+from .._errors import KernelError
+from .._plan.firewall import COMMENT, MARK
+from .._plan.observed import ForeignChain
+from .._plan.rules import NAME
+from . import programs
+
+OFFERS = ("DOCKER-USER", "ufw-user-forward", "ufw6-user-forward")
+"""Chains that are there for an administrator's own rules, looked at ahead of the rest."""
+
+RULE = ("-m", "mark", "--mark", f"{MARK:#x}/{MARK:#x}", "-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")
+
+_VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}
+_TOOLS = {"ip": "iptables-nft", "ip6": "ip6tables-nft"}
+_TABLE = re.compile(r"^table (\w+) (\S+) \{\n(.*?)^\}", re.DOTALL | re.MULTILINE)
+_CHAIN = re.compile(r"^\tchain (\S+) \{\n(.*?)^\t\}", re.DOTALL | re.MULTILINE)
+
+
+def forward_chains() -> tuple[ForeignChain, ...]:
+    """Those that drop what none of their rules accepts."""
+    found = []
+    for table in _TABLE.finditer(_nft("list", "chains")):
+        family, name = table[1], table[2]
+        if family not in _VERSIONS or name == NAME:
+            continue
+        chains = {chain[1]: chain[2] for chain in _CHAIN.finditer(table[3])}
+        offer = next((offer for offer in OFFERS if offer in chains and family in _TOOLS and name == "filter"), None)
+        for chain, head in chains.items():
+            if "type filter hook forward" not in head:
+                continue
+            rules = _rules(family, name, chain)
+            if "policy drop" not in head and not _drops_at_its_end(rules):
+                continue
+            tool = _TOOLS.get(family, "nft")
+            accepts = offer is not None and _accepts(tool, offer)
+            found.append(ForeignChain(f"chain {chain} of nftables table {family} {name}", _VERSIONS[family], tool, offer, accepts, rules))
+    return tuple(found)
+
+
+def allow(tool: str, chain: str) -> None:
+    """Put our rule ahead of the others. Raises KernelError, MissingDependency."""
+    _iptables(tool, "--insert", chain, *RULE)
+
+
+def deny(tool: str, chain: str) -> None:
+    _iptables(tool, "--delete", chain, *RULE)
+
+
+def _accepts(tool: str, chain: str) -> bool:
+    return any(f"{COMMENT}" in line for line in _iptables(tool, "--list-rules", chain).splitlines())
+
+
+def _rules(family: str, table: str, chain: str) -> tuple[str, ...]:
+    text = _nft("list", "chain", family, table, chain)
+    lines = [line.strip() for line in text.splitlines() if line.startswith("\t\t")]
+    return tuple(line for line in lines if not line.startswith("type "))
+
+
+def _drops_at_its_end(rules: tuple[str, ...]) -> bool:
+    """Whether the last rule drops or rejects whatever comes to it."""
+    words = re.sub(r"counter( packets \d+ bytes \d+)?|comment \"[^\"]*\"|log( prefix \"[^\"]*\")?", "", rules[-1]).split() if rules else []
+    return words[:1] in (["drop"], ["reject"])
+
+
+def _nft(*words: str) -> str:
+    result = programs.run([programs.required("nft", "nftables"), "--stateless", *words])
+    if result.returncode:
+        raise KernelError(f"nft cannot list what other firewalls do: {result.stderr.strip()[:200]}")
+    return result.stdout
+
+
+def _iptables(tool: str, *words: str) -> str:
+    path = programs.find(tool) or programs.required(tool.removesuffix("-nft"), "iptables")
+    result = programs.run([path, "--wait", "10", *words])
+    if result.returncode:
+        raise KernelError(f"{path} {' '.join(words)}: {result.stderr.strip()[:200]}")
+    return result.stdout

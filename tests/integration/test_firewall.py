@@ -1,0 +1,129 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Living with firewalls of somebody else that drop by default what is forwarded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from host import Host
+from test_publishing import LAN, ask, everywhere, lan, serve
+
+__all__ = ["lan"]
+
+NETWORK = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
+PORTS = ["8080:80", "8080:80/udp"]
+DOCKER = """
+{tool} -P FORWARD DROP
+{tool} -N DOCKER-USER; {tool} -N DOCKER-ISOLATION-STAGE-1; {tool} -N DOCKER
+{tool} -A FORWARD -j DOCKER-USER; {tool} -A FORWARD -j DOCKER-ISOLATION-STAGE-1
+{tool} -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+{tool} -A FORWARD -o docker0 -j DOCKER
+{tool} -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+{tool} -A DOCKER-ISOLATION-STAGE-1 -j RETURN
+{tool} -A DOCKER-USER -i eth9 -m comment --comment "an administrator's own" -j DROP
+{tool} -A DOCKER-USER -j RETURN
+"""
+UFW = """
+{tool} -P FORWARD DROP
+for chain in before-logging-forward before-forward after-forward after-logging-forward reject-forward track-forward; do
+  {tool} -N {prefix}-$chain; {tool} -A FORWARD -j {prefix}-$chain
+done
+{tool} -N {prefix}-user-forward
+{tool} -A {prefix}-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+{tool} -A {prefix}-before-forward -j {prefix}-user-forward
+"""
+"""As Docker 24 and ufw 0.36 set them up, as far as forwarding goes."""
+
+
+def docker(host: Host) -> list[str]:
+    for tool in ("iptables-nft", "ip6tables-nft"):
+        host.sh(DOCKER.format(tool=tool))
+    return ["DOCKER-USER"] * 2
+
+
+def ufw(host: Host) -> list[str]:
+    for tool, prefix in (("iptables-nft", "ufw"), ("ip6tables-nft", "ufw6")):
+        host.sh(UFW.format(tool=tool, prefix=prefix))
+    return ["ufw-user-forward", "ufw6-user-forward"]
+
+
+def theirs(host: Host) -> list[str]:
+    """Every rule of somebody else, counters apart."""
+    saved = host.sh("iptables-nft-save; ip6tables-nft-save").splitlines()
+    listed = host.sh("nft --stateless list ruleset | sed '/^table .* podnet {/,/^}/d'").splitlines()
+    return [line.split(" [")[0] for line in (*saved, *listed) if not line.startswith(("#", "COMMIT"))]
+
+
+def works(host: Host, sandbox: dict[str, Any]) -> None:
+    """Out, in through published ports, and back; nothing else gets in."""
+    assert [host.pings(sandbox, address) for address in LAN] == [True, True]
+    assert ask(host, "lan", *everywhere(8080)) == [f"web 80 {address}" for address in LAN] * 2
+    assert None not in ask(host, None, *everywhere(8080), ("tcp", "127.0.0.1", 8080))
+    assert ask(host, "lan", *everywhere(81), patience=0.2) == [None] * 4
+
+
+@pytest.mark.parametrize("value", (0, 1))
+@pytest.mark.parametrize("firewall", (docker, ufw))
+def test_a_default_drop_lets_us_through_by_the_chain_it_offers(lan: Host, firewall: Any, value: int) -> None:
+    for name in ("iptables", "ip6tables"):
+        lan.sh(f"! test -e /proc/sys/net/bridge/bridge-nf-call-{name} || sysctl -qw net.bridge.bridge-nf-call-{name}={value}")
+    offered = firewall(lan)
+    before = theirs(lan)
+    pair = [{"name": name, "network": "pods0"} for name in ("web", "db")]
+    lan.quartets(("bridge_network", NETWORK), ("pod_sandbox", {"sandboxes": pair}))
+    web = lan.do("pod_sandbox", name="web", port_forwards=PORTS)["sandbox"]
+    serve(lan, web["ns_name"], "web", 80, 81)
+    works(lan, web)
+    neighbour = lan.do("pod_sandbox_info", name="db")["sandboxes"][0]
+    assert lan.pings(neighbour, web["addresses"][0]) and lan.pings(neighbour, web["addresses"][1])
+    added = [line for line in theirs(lan) if line not in before]
+    assert [line for line in added if line.startswith("-A")] == [
+        f'-A {chain} -m mark --mark 0x1000/0x1000 -m comment --comment "podnet.linux" -j ACCEPT' for chain in offered
+    ]
+    # The other firewall starts anew: ours is missing again, which the next run sees and repairs.
+    tools = ("iptables-nft", "ip6tables-nft")
+    flush = "; ".join(f"{tool} -D {chain} 1" for tool, chain in zip(tools, offered))
+    lan.quartets(flush, ("pod_sandbox", {"name": "web"}))
+    works(lan, web)
+    lan.quartets(("bridge_network", {"name": "pods0", "state": "absent", "force": True}))
+    assert theirs(lan) == before
+
+
+FOREIGN = "table inet other {{ chain {name} {{ type filter hook forward priority 10; policy {policy}; {rules} }} ; }}"
+
+
+@pytest.mark.parametrize(("policy", "rules"), (("drop", ""), ("accept", "ct state established accept; counter drop;")))
+def test_where_no_chain_is_offered_the_task_says_which_one_blocks(lan: Host, policy: str, rules: str) -> None:
+    lan.run("nft", "-f", "-", text=FOREIGN.format(name="forward", policy=policy, rules=rules))
+    before = lan.drive({"snapshot": True})
+    for check in (True, False):
+        refused = lan.refused("bridge_network", **NETWORK, check_mode=check)
+        assert refused["reason"] == "blocked_by_firewall"
+        assert "chain forward of nftables table inet other" in refused["msg"] and "0x1000" in refused["msg"]
+    assert lan.drive({"snapshot": True}) == before
+    lan.do("bridge_network", **NETWORK, firewall="none")
+    lan.do("bridge_network", name="pods0", state="absent")
+    # Whoever rules there can let us through, by the mark or by the bridge's name.
+    for accept in ("meta mark & 0x1000 == 0x1000 accept", 'iifname "pods0" accept; oifname "pods0" accept'):
+        lan.sh(f"nft flush chain inet other forward; nft add rule inet other forward '{accept.split('; ')[0]}'")
+        for more in (*accept.split("; ")[1:], *(rule.strip() for rule in rules.split(";") if rule.strip())):
+            lan.sh(f"nft add rule inet other forward '{more}'")
+        lan.quartet("bridge_network", **NETWORK)
+        web = lan.do("pod_sandbox", name="web", network="pods0", port_forwards=PORTS)["sandbox"]
+        serve(lan, web["ns_name"], "web", 80, 81)
+        works(lan, web)
+        lan.do("bridge_network", name="pods0", state="absent", force=True)
+
+
+def test_a_firewall_that_comes_later_is_a_warning_for_sandboxes(lan: Host) -> None:
+    """Whoever wants to remove a sandbox must not be kept from it."""
+    lan.do("bridge_network", **NETWORK)
+    lan.run("nft", "-f", "-", text=FOREIGN.format(name="late", policy="drop", rules=""))
+    made = lan.do("pod_sandbox", name="web", network="pods0")
+    assert "chain late" in made["warnings"][0]
+    assert lan.refused("bridge_network", name="pods0")["reason"] == "blocked_by_firewall"
+    lan.do("pod_sandbox", name="web", state="absent")
+    lan.do("bridge_network", name="pods0", state="absent")
