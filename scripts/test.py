@@ -72,7 +72,7 @@ def integration() -> None:
 
 def pyroute2_072() -> None:
     """Links, addresses and routes made, read, changed and taken back; the whole suite passes with it, but takes its time."""
-    names = ("network", "traffic", "faults", "lists")
+    names = ("traffic", "publishing", "faults", "lists")
     pytest("-n", "2", *(f"tests/integration/test_{name}.py" for name in names), PODNET_TEST_PYTHONPATH=str(PYROUTE2))
 
 

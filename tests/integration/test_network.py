@@ -103,7 +103,7 @@ DAMAGES = {
     "ip addr add 198.51.100.1/24 dev pods0": "198.51.100.1/24",
     "ip link set pods0 mtu 1300": "mtu of pods0",
     "ip link del pods0": "bridge pods0 is missing",
-    "nft delete table inet podnet": "podnet.linux",
+    "nft delete table inet podnet": "inet set bridges",
     "nft flush chain inet podnet forward": "type filter hook forward",
     "nft 'add element inet podnet bridges { foreign0 }'": "foreign0",
     "sysctl -qw net.ipv4.ip_forward=0": "ip_forward",

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._errors import KernelError, NotFound
@@ -68,9 +68,9 @@ class Netlink:
             _default_route(message, names) for message in self._main_table() if not message["dst_len"] and message["type"] != _RTN_LOCAL
         )
 
-    def destinations(self) -> tuple[tuple[IPNetwork, str], ...]:
+    def destinations(self, links: Iterable[Link]) -> tuple[tuple[IPNetwork, str], ...]:
         """What the main table routes where: network and device, the default route and link-local ones left out."""
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in self._dump(self._socket.get_links)}
+        names = {link.index: link.name for link in links}
         found = []
         for message, _gateway in self._routes():
             destination = message.get_attr("RTA_DST")

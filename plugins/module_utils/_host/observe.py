@@ -46,7 +46,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         host_addresses=frozenset(
             ipaddress.ip_interface(text.split()[0]).ip for link in links.values() if link.name not in networks for text in link.addresses
         ),
-        routes=machine.host.destinations(),
+        routes=machine.host.destinations(links.values()),
         default_mtu=links[device].mtu if device in links else 1500,
         sysctls=Lazy(_sysctl),
         ipv6_interfaces=tuple(link.name for link in links.values() if link.master is None and link.name != "lo"),

@@ -73,7 +73,9 @@ def check_conflicts(draft: Draft) -> None:
     Raises PortInUse naming the holder.
     """
     holders: dict[tuple[str, int], list[tuple[PortForward, Sandbox]]] = {}
-    for sandbox in _living(draft):
+    known = draft.observed.sandboxes
+    # Who comes with a new port is told who has it.
+    for sandbox in sorted(_living(draft), key=lambda item: item.id not in known or item.port_forwards != known[item.id].port_forwards):
         for forward in sandbox.port_forwards:
             for port in forward.host_ports:
                 others = holders.setdefault((forward.protocol, port), [])
@@ -84,7 +86,7 @@ def check_conflicts(draft: Draft) -> None:
                             "choose another port or address"
                         )
                 others.append((forward, sandbox))
-    before = {forward for sandbox in draft.observed.sandboxes.values() for forward in sandbox.port_forwards}
+    before = {forward for sandbox in known.values() for forward in sandbox.port_forwards}
     for sandbox in _living(draft):
         for forward in sandbox.port_forwards:
             if forward in before:
