@@ -15,6 +15,7 @@ NETWORKS = [
     {"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"]},
     {"name": "b", "subnets": ["10.92.0.0/24", "fd00:92::/64"]},
     {"name": "k", "subnets": ["10.96.0.0/24", "fd00:96::/64"], "inter_pod": False, "host_access": False},
+    {"name": "i", "subnets": ["10.95.0.0/24", "fd00:95::/64"], "internal": True},
 ]
 HOST = ("198.51.100.1", "2001:db8:1::1")
 LAN = ("198.51.100.2", "2001:db8:1::2")
@@ -83,14 +84,11 @@ def lan(host: Host) -> Host:
 
 @pytest.fixture
 def pods(lan: Host) -> dict[str, dict[str, Any]]:
-    """a1 publishes 8080, k1 publishes 8081; a2, k2 and b1 publish nothing. All of them answer on 80, tcp and udp."""
+    """a1 publishes 8080, k1 publishes 8081; nobody else does. All of them answer on 80, tcp and udp."""
     at = {"a1": list(BOTH), "k1": [{**item, "host_port": 8081} for item in BOTH]}
-    made = lan.play(
-        task("bridge_network", networks=NETWORKS),
-        task(
-            "pod_sandbox", sandboxes=[{"name": n, "network": n[0], "port_forwards": at.get(n, [])} for n in ("a1", "a2", "b1", "k1", "k2")]
-        ),
-    )
+    names = ("a1", "a2", "b1", "k1", "k2", "i1", "i2")
+    items = [{"name": name, "network": name[0], "port_forwards": at.get(name, [])} for name in names]
+    made = lan.play(task("bridge_network", networks=NETWORKS), task("pod_sandbox", sandboxes=items))
     lan.must(made[0])
     found = {item["name"]: item for item in lan.must(made[1])["sandboxes"]}
     for name, sandbox in found.items():
@@ -138,6 +136,12 @@ def test_payload_arrives_from_everywhere(lan: Host, pods: dict[str, dict[str, An
     # What is not published stays closed to neighbours, whatever the sysctl says.
     direct = [("tcp", address, 80) for address in pods["k2"]["addresses"]]
     assert ask(lan, inside["k1"], *direct, patience=0.5) == [None, None]
+    # An internal network has its peers and no way out, not by way of a published port either.
+    for family, gateway in (("-4", "10.95.0.1"), ("-6", "fd00:95::1")):
+        lan.inside(pods["i1"], "ip", family, "route", "replace", "default", "via", gateway)
+    out = [*everywhere(8080), ("tcp", "10.95.0.1", 8080), ("tcp", "fd00:95::1", 8080)]
+    assert ask(lan, inside["i1"], *out, patience=0.3) == [None] * len(out)
+    assert None not in ask(lan, inside["i1"], *(("tcp", address, 80) for address in pods["i2"]["addresses"]))
     assert None not in ask(lan, inside["a2"], *(("tcp", address, 80) for address in pods["a1"]["addresses"]))
 
 
@@ -166,12 +170,14 @@ def test_ports_on_loopback_answer_the_host_only(lan: Host, pods: dict[str, dict[
     # CVE-2020-8558: whoever sends 127.0.0.1 to the host's MAC, from outside or from a sandbox.
     lan.sh(
         "sysctl -qw net.ipv4.conf.up0.route_localnet=1; ip netns exec lan sysctl -qw net.ipv4.conf.all.route_localnet=1;"
-        "ip -n lan addr flush dev lo; ip -n lan route flush table local; ip -n lan addr add 198.51.100.3/24 dev eth0;"
-        "ip -n lan route add 127.0.0.1/32 via 198.51.100.1"
+        "ip -n lan addr flush dev lo; ip -n lan route add 127.0.0.1/32 via 198.51.100.1"
     )
     serve(lan, None, "host", 9999)
     assert ask(lan, "lan", ("tcp", "127.0.0.1", 7070), ("tcp", "127.0.0.1", 9999), ("udp", "127.0.0.1", 9999), patience=0.3) == [None] * 3
     assert ask(lan, None, ("tcp", "127.0.0.1", 9999)) == ["host 9999 127.0.0.1"]
+    # It is our rules that keep them out, and nothing else on this host.
+    lan.sh("nft flush chain inet podnet guard")
+    assert ask(lan, "lan", ("tcp", "127.0.0.1", 9999)) == [f"host 9999 {LAN[0]}"]
 
 
 def test_a_udp_port_that_moves_delivers_to_the_new_sandbox_at_once(lan: Host, pods: dict[str, dict[str, Any]]) -> None:

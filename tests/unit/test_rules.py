@@ -109,7 +109,6 @@ def test_what_goes_to_another_network_is_not_masqueraded() -> None:
 
 def test_inbound_lets_in_answers_and_published_ports_only() -> None:
     assert chain(render([network("a")]), "inbound") == [
-        "oifname @internal drop",
         "ct state established,related goto through",
         "ct status dnat goto through",
         "drop",

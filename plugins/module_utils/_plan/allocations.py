@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._errors import AddressInUse, InUse, InvalidArgument, NotFound
@@ -40,7 +40,7 @@ def plan_allocations(draft: Draft, requests: Sequence[AllocationRequest], *, exc
             _release_all(draft, request.key, request.owner)
     present = [request for request in requests if request.state == "present"]
     _declare_pools(draft, present)
-    wanted = [_Wanted(draft, request) for request in present]
+    wanted = [_wanted(draft, request) for request in present]
     # What is asked for by address comes first, and what is given up for it is free by then: two owners may change places.
     for item in wanted:
         item.give_up()
@@ -103,56 +103,55 @@ def describe_pool(draft: Draft, pool: Pool) -> dict[str, Any]:
     return {"name": pool.name, "kind": pool.kind, "ranges": ranges, "reserved": pool.as_dict()["reserved"]}
 
 
+@dataclass(frozen=True)
 class _Wanted:
-    """One request on its way through the plan."""
+    """One request on its way through the plan.
 
-    def __init__(self, draft: Draft, request: AllocationRequest) -> None:
-        self.request = request
-        self._draft = draft
-        self._pool = _pool(draft, request)
-        self._book = draft.book(request.key)
-        self._held = _sorted(self._book.held_by(request.owner))
-        self._before = _result(draft, request.key, request.owner)
-        self._fixed = self._pool is None or _is_a_sandboxs(request.key, request.owner)
-        if self._pool is not None and self._fixed:
-            self._check_sandbox()
-        self._length = self._prefix_length()
-        self._versions = [] if self._pool is None or self._fixed else _versions(self._pool, request, self._length)
+    ``held``: what its owner had before, and ``before`` how that was told; ``length``: of the block that is wanted, None for
+    addresses; ``versions``: the IP versions to have a lease of, none where there is nothing to plan.
+    """
+
+    draft: Draft
+    request: AllocationRequest
+    pool: Pool | None
+    held: tuple[Held, ...]
+    before: dict[str, Any]
+    length: int | None
+    versions: tuple[int, ...]
 
     def give_up(self) -> None:
         """Release what is of another kind than wanted, or another than what is asked for."""
-        for item in [] if self._fixed else self._held:
+        for item in self.held if self.versions else ():
             asked = self._asked() if self._asks(item.version) else item
-            if item.version not in self._versions or not _fits(item, self._length) or item != asked:
-                leases.release(self._draft, self.request.key, item, self.request.owner)
+            if item.version not in self.versions or not _fits(item, self.length) or item != asked:
+                leases.release(self.draft, self.request.key, item, self.request.owner)
 
     def lease(self) -> None:
         """What is asked for comes first: whether it can be had is the first thing to say."""
-        for version in sorted(self._versions, key=lambda version: not self._asks(version)):
-            self._lease(version)
+        for version in sorted(self.versions, key=lambda version: not self._asks(version)):
+            if self.pool is not None:
+                self._lease(self.pool, version)
 
     def report(self) -> None:
-        draft, request = self._draft, self.request
-        if self._pool is None:
+        draft, request = self.draft, self.request
+        if self.pool is None:
             draft.changes.append(Change(KIND, change_name(request), {}, allocation_result(draft, request)))
-        elif _sorted(self._book.held_by(request.owner)) != self._held:
+        elif tuple(_sorted(draft.book(request.key).held_by(request.owner))) != self.held:
             after = _result(draft, request.key, request.owner, mask=draft.check)
-            draft.changes.append(Change(KIND, change_name(request), self._before if self._held else {}, after))
+            draft.changes.append(Change(KIND, change_name(request), self.before if self.held else {}, after))
 
-    def _lease(self, version: int) -> None:
-        draft, request, pool = self._draft, self.request, self._pool
-        if pool is None:
-            return
+    def _lease(self, pool: Pool, version: int) -> None:
+        draft, request = self.draft, self.request
         if self._asks(version):
             leases.request(draft, pool, self._asked(), request.owner, "address")
             return
-        kept = [item for item in self._book.held_by(request.owner) if item.version == version]
+        kept = [item for item in draft.book(request.key).held_by(request.owner) if item.version == version]
         for item in kept:
             _warn_carried(draft, pool, item, request.owner)
         if kept:
             return
-        if self._length is not None:
-            leases.allocate_block(draft, pool, version, self._length, request.owner, request.strategy)
+        if self.length is not None:
+            leases.allocate_block(draft, pool, version, self.length, request.owner, request.strategy)
         else:
             leases.allocate(draft, pool, version, request.owner, strategy=request.strategy)
 
@@ -163,22 +162,28 @@ class _Wanted:
         address = self.request.address
         if address is None:
             raise InvalidArgument("address: none is asked for")
-        if self._length is None:
-            return address
-        return fields.network("address", f"{address}/{self._length}")
+        return address if self.length is None else fields.network("address", f"{address}/{self.length}")
 
-    def _prefix_length(self) -> int | None:
-        """As given, else that of the block which the owner has."""
-        if self.request.prefix_length is not None:
-            return self.request.prefix_length
-        return next((item.prefixlen for item in self._held if not isinstance(item, ADDRESSES)), None)
 
-    def _check_sandbox(self) -> None:
-        request = self.request
-        if not self._held:
-            raise InvalidArgument.of("owner", request.owner, "reads as the id of a sandbox; those lease by podnet.linux.pod_sandbox")
-        if request.prefix_length is not None or request.address not in (None, *self._held):
-            raise InvalidArgument.of("owner", request.owner, "is a sandbox; its addresses are changed with podnet.linux.pod_sandbox")
+def _wanted(draft: Draft, request: AllocationRequest) -> _Wanted:
+    """What is to be planned. Raises NotFound, and InvalidArgument where it cannot be."""
+    pool = _pool(draft, request)
+    held = tuple(_sorted(draft.book(request.key).held_by(request.owner)))
+    # What is not said is kept: whoever has a block goes on having one of that size.
+    length = request.prefix_length or next((item.prefixlen for item in held if not isinstance(item, ADDRESSES)), None)
+    versions: tuple[int, ...] = ()
+    if _is_a_sandboxs(request.key, request.owner):
+        _check_sandbox(request, held)
+    elif pool is not None:
+        versions = tuple(_versions(pool, request, length))
+    return _Wanted(draft, request, pool, held, _result(draft, request.key, request.owner), length, versions)
+
+
+def _check_sandbox(request: AllocationRequest, held: Sequence[Held]) -> None:
+    if not held:
+        raise InvalidArgument.of("owner", request.owner, "reads as the id of a sandbox; those lease by podnet.linux.pod_sandbox")
+    if request.prefix_length is not None or request.address not in (None, *held):
+        raise InvalidArgument.of("owner", request.owner, "is a sandbox; its addresses are changed with podnet.linux.pod_sandbox")
 
 
 def _versions(pool: Pool, request: AllocationRequest, length: int | None) -> list[int]:
