@@ -82,8 +82,8 @@ def test_look_alike_networks_are_not_mixed_up() -> None:
 def test_internal_networks_are_dropped_both_ways() -> None:
     ruleset = render([network("a", internal=True), network("b")])
     assert elements(ruleset, "internal") == {'"a"'}
-    assert "iifname @internal drop" in chain(ruleset, "forward")
-    assert chain(ruleset, "inbound")[0] == "oifname @internal drop"
+    assert chain(ruleset, "forward")[1:3] == ["iifname @internal goto within", "oifname @internal drop"]
+    assert chain(ruleset, "within") == ["iifname . oifname @may_pass goto through", "drop"]
 
 
 def test_every_bridge_is_known() -> None:
