@@ -104,7 +104,7 @@ def serve(host: Host, where: str | None, name: str, *ports: int) -> Any:
     return server
 
 
-def ask(host: Host, where: str | None, *questions: tuple[str, str, int], patience: float = 2) -> list[str | None]:
+def ask(host: Host, where: str | None, *questions: tuple[str, str, int], patience: float = 5) -> list[str | None]:
     """What each address and port answers to that namespace; None where nothing does."""
     enter = ("ip", "netns", "exec", where) if where else ()
     return json.loads(host.run(*enter, "python3", "-c", ASK, json.dumps(questions), str(patience)).stdout)
