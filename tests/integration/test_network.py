@@ -104,7 +104,7 @@ DAMAGES = {
     "ip link set pods0 mtu 1300": "mtu of pods0",
     "ip link del pods0": "bridge pods0 is missing",
     "nft delete table inet podnet": "inet set bridges",
-    "nft flush chain inet podnet forward": "type filter hook forward",
+    "nft flush chain inet podnet forward": "iifname @bridges goto through",
     "nft 'add element inet podnet bridges { foreign0 }'": "foreign0",
     "sysctl -qw net.ipv4.ip_forward=0": "ip_forward",
     "sysctl -qw net.ipv6.conf.pods0.accept_ra=1": "accept_ra",
