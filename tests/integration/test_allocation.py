@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import time
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -205,7 +206,7 @@ def test_fifty_at_once_ten_of_them_killed(pods0: Host) -> None:
     for number, work in enumerate(tasks):
         path = pods0.tmp / f"task-{number}.json"
         path.write_text(json.dumps(work))
-        running.append(pods0.start("sh", "-c", f"exec {BIN / 'python'} {DRIVER} < {path}"))
+        running.append(pods0.start("sh", "-c", f"exec {shlex.quote(str(BIN / 'python'))} {shlex.quote(str(DRIVER))} < {path}"))
     for process in running[::5]:
         time.sleep(0.4)
         process.kill()

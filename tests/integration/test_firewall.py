@@ -107,10 +107,11 @@ def test_where_no_chain_is_offered_the_task_says_which_one_blocks(lan: Host, pol
     lan.do("bridge_network", **NETWORK, firewall="none")
     lan.do("bridge_network", name="pods0", state="absent")
     # Whoever rules there can let us through, by the mark or by the bridge's name.
-    for accept in ("meta mark & 0x1000 == 0x1000 accept", 'iifname "pods0" accept; oifname "pods0" accept'):
-        lan.sh(f"nft flush chain inet other forward; nft add rule inet other forward '{accept.split('; ')[0]}'")
-        for more in (*accept.split("; ")[1:], *(rule.strip() for rule in rules.split(";") if rule.strip())):
-            lan.sh(f"nft add rule inet other forward '{more}'")
+    drops = [rule.strip() for rule in rules.split(";") if rule.strip()]
+    for accepts in (["meta mark & 0x1000 == 0x1000 accept"], ['iifname "pods0" accept', 'oifname "pods0" accept']):
+        lan.sh("nft flush chain inet other forward")
+        for rule in (*accepts, *drops):
+            lan.sh(f"nft add rule inet other forward '{rule}'")
         lan.quartet("bridge_network", **NETWORK)
         web = lan.do("pod_sandbox", name="web", network="pods0", port_forwards=PORTS)["sandbox"]
         serve(lan, web["ns_name"], "web", 80, 81)
