@@ -22,3 +22,15 @@ def pods0(host: Host) -> Host:
     """A host with one dual-stack network."""
     host.do("bridge_network", name="pods0", subnets=["10.90.0.0/24", "fd00:90::/64"])
     return host
+
+
+@pytest.fixture
+def lan(host: Host) -> Host:
+    """A neighbour called lan on the host's segment; it knows no way to any pod."""
+    host.sh(
+        "ip netns add lan; ip link add up0 type veth peer name eth0 netns lan;"
+        "ip addr add 198.51.100.1/24 dev up0; ip addr add 2001:db8:1::1/64 dev up0 nodad; ip link set up0 up;"
+        "ip -n lan addr add 198.51.100.2/24 dev eth0; ip -n lan addr add 2001:db8:1::2/64 dev eth0 nodad;"
+        "ip -n lan link set eth0 up; ip -n lan link set lo up"
+    )
+    return host

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 from host import Host
-from test_publishing import LAN, ask, everywhere, lan, serve
-
-__all__ = ["lan"]
+from talk import LAN, ask, bridge_netfilter, everywhere, serve
 
 NETWORK = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
 PORTS = ["8080:80", "8080:80/udp"]
@@ -68,8 +66,7 @@ def works(host: Host, sandbox: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", (0, 1))
 @pytest.mark.parametrize("firewall", (docker, ufw))
 def test_a_default_drop_lets_us_through_by_the_chain_it_offers(lan: Host, firewall: Any, value: int) -> None:
-    for name in ("iptables", "ip6tables"):
-        lan.sh(f"! test -e /proc/sys/net/bridge/bridge-nf-call-{name} || sysctl -qw net.bridge.bridge-nf-call-{name}={value}")
+    bridge_netfilter(lan, value)
     offered = firewall(lan)
     before = theirs(lan)
     pair = [{"name": name, "network": "pods0"} for name in ("web", "db")]

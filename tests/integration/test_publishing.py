@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from host import Host, task
+from talk import HOST, LAN, ask, bridge_netfilter, everywhere, serve
 
 NETWORKS = [
     {"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"]},
@@ -17,69 +17,7 @@ NETWORKS = [
     {"name": "k", "subnets": ["10.96.0.0/24", "fd00:96::/64"], "inter_pod": False, "host_access": False},
     {"name": "i", "subnets": ["10.95.0.0/24", "fd00:95::/64"], "internal": True},
 ]
-HOST = ("198.51.100.1", "2001:db8:1::1")
-LAN = ("198.51.100.2", "2001:db8:1::2")
 BOTH = ({"host_port": 8080, "container_port": 80}, {"host_port": 8080, "container_port": 80, "protocol": "udp"})
-
-SERVE = """
-import selectors, socket, sys
-name, ports = sys.argv[1], [int(port) for port in sys.argv[2:]]
-chosen = selectors.DefaultSelector()
-for port in ports:
-    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            server = socket.socket(family, kind)
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            server.bind((address, port))
-            if kind == socket.SOCK_STREAM:
-                server.listen(50)
-            chosen.register(server, selectors.EVENT_READ, (kind, port))
-print("ready", flush=True)
-while True:
-    for key, _events in chosen.select():
-        kind, port = key.data
-        if kind == socket.SOCK_STREAM:
-            peer, at = key.fileobj.accept()
-            peer.settimeout(5)
-            try:
-                peer.sendall(b" ".join((name.encode(), str(port).encode(), at[0].encode(), peer.recv(2000))))
-            except OSError:
-                pass
-            peer.close()
-        else:
-            text, at = key.fileobj.recvfrom(2000)
-            key.fileobj.sendto(b" ".join((name.encode(), str(port).encode(), at[0].encode(), text)), at)
-"""
-ASK = """
-import json, socket, sys
-out = []
-for kind, address, port in json.loads(sys.argv[1]):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as s:
-        s.settimeout(float(sys.argv[2]))
-        try:
-            s.connect((address, port))
-            s.sendall(b"x" * 1200)
-            answer = s.recv(2000).decode()
-            out.append(" ".join(answer.split()[:3]) if answer.endswith("x" * 1200) else "cut: " + answer)
-        except OSError as error:
-            out.append(None)
-print(json.dumps(out))
-"""
-
-
-@pytest.fixture
-def lan(host: Host) -> Host:
-    """A neighbour called lan on the host's segment; it knows no way to any pod."""
-    host.sh(
-        "ip netns add lan; ip link add up0 type veth peer name eth0 netns lan;"
-        "ip addr add 198.51.100.1/24 dev up0; ip addr add 2001:db8:1::1/64 dev up0 nodad; ip link set up0 up;"
-        "ip -n lan addr add 198.51.100.2/24 dev eth0; ip -n lan addr add 2001:db8:1::2/64 dev eth0 nodad;"
-        "ip -n lan link set eth0 up; ip -n lan link set lo up"
-    )
-    return host
 
 
 @pytest.fixture
@@ -96,28 +34,9 @@ def pods(lan: Host) -> dict[str, dict[str, Any]]:
     return found
 
 
-def serve(host: Host, where: str | None, name: str, *ports: int) -> Any:
-    """Answers with its name, the port, who asked, and what was asked."""
-    enter = ("ip", "netns", "exec", where) if where else ()
-    server = host.start(*enter, "python3", "-c", SERVE, name, *(str(port) for port in ports))
-    assert server.stdout is not None and server.stdout.readline() == "ready\n"
-    return server
-
-
-def ask(host: Host, where: str | None, *questions: tuple[str, str, int], patience: float = 5) -> list[str | None]:
-    """What each address and port answers to that namespace; None where nothing does."""
-    enter = ("ip", "netns", "exec", where) if where else ()
-    return json.loads(host.run(*enter, "python3", "-c", ASK, json.dumps(questions), str(patience)).stdout)
-
-
-def everywhere(port: int) -> list[tuple[str, str, int]]:
-    return [(kind, address, port) for kind in ("tcp", "udp") for address in HOST]
-
-
 @pytest.mark.parametrize("value", (0, 1))
 def test_payload_arrives_from_everywhere(lan: Host, pods: dict[str, dict[str, Any]], value: int) -> None:
-    for name in ("iptables", "ip6tables"):
-        lan.sh(f"! test -e /proc/sys/net/bridge/bridge-nf-call-{name} || sysctl -qw net.bridge.bridge-nf-call-{name}={value}")
+    bridge_netfilter(lan, value)
     inside = {name: sandbox["ns_name"] for name, sandbox in pods.items()}
     for target, port in (("a1", 8080), ("k1", 8081)):
         gateways = pods[target]["gateways"]

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real payload: servers that tell who asked, clients that ask them, and the neighbour called lan."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from host import Host
+
+HOST = ("198.51.100.1", "2001:db8:1::1")
+LAN = ("198.51.100.2", "2001:db8:1::2")
+
+SERVE = """
+import selectors, socket, sys
+name, ports = sys.argv[1], [int(port) for port in sys.argv[2:]]
+chosen = selectors.DefaultSelector()
+for port in ports:
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            server = socket.socket(family, kind)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            server.bind((address, port))
+            if kind == socket.SOCK_STREAM:
+                server.listen(50)
+            chosen.register(server, selectors.EVENT_READ, (kind, port))
+print("ready", flush=True)
+while True:
+    for key, _events in chosen.select():
+        kind, port = key.data
+        if kind == socket.SOCK_STREAM:
+            peer, at = key.fileobj.accept()
+            peer.settimeout(5)
+            try:
+                peer.sendall(b" ".join((name.encode(), str(port).encode(), at[0].encode(), peer.recv(2000))))
+            except OSError:
+                pass
+            peer.close()
+        else:
+            text, at = key.fileobj.recvfrom(2000)
+            key.fileobj.sendto(b" ".join((name.encode(), str(port).encode(), at[0].encode(), text)), at)
+"""
+ASK = """
+import json, socket, sys
+out = []
+for kind, address, port in json.loads(sys.argv[1]):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as s:
+        s.settimeout(float(sys.argv[2]))
+        try:
+            s.connect((address, port))
+            s.sendall(b"x" * 1200)
+            answer = s.recv(2000).decode()
+            out.append(" ".join(answer.split()[:3]) if answer.endswith("x" * 1200) else "cut: " + answer)
+        except OSError as error:
+            out.append(None)
+print(json.dumps(out))
+"""
+
+
+def serve(host: Host, where: str | None, name: str, *ports: int) -> Any:
+    """Answers with its name, the port, who asked, and what was asked."""
+    enter = ("ip", "netns", "exec", where) if where else ()
+    server = host.start(*enter, "python3", "-c", SERVE, name, *(str(port) for port in ports))
+    assert server.stdout is not None and server.stdout.readline() == "ready\n"
+    return server
+
+
+def ask(host: Host, where: str | None, *questions: tuple[str, str, int], patience: float = 5) -> list[str | None]:
+    """What each address and port answers to that namespace; None where nothing does."""
+    enter = ("ip", "netns", "exec", where) if where else ()
+    return json.loads(host.run(*enter, "python3", "-c", ASK, json.dumps(questions), str(patience)).stdout)
+
+
+def everywhere(port: int) -> list[tuple[str, str, int]]:
+    return [(kind, address, port) for kind in ("tcp", "udp") for address in HOST]
+
+
+def bridge_netfilter(host: Host, value: int) -> None:
+    """Whether what crosses a bridge meets the rules for IP too, where the kernel has br_netfilter."""
+    for name in ("iptables", "ip6tables"):
+        host.sh(f"! test -e /proc/sys/net/bridge/bridge-nf-call-{name} || sysctl -qw net.bridge.bridge-nf-call-{name}={value}")
