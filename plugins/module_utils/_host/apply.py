@@ -199,9 +199,9 @@ def _load_rules(operation: ops.LoadRules, machine: Machine) -> None:
 
 @perform.register
 def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
-    carried = (address for link in machine.host.links().values() for address in link.addresses)
     loopback = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
-    conntrack.flush(operation.flows, frozenset((*loopback, *(ipaddress.ip_interface(text.split()[0]).ip for text in carried))))
+    carried = (address for link in machine.host.links().values() for address in link.ips)
+    conntrack.flush(operation.flows, frozenset((*loopback, *carried)))
 
 
 @perform.register

@@ -28,6 +28,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     """Everything a plan may need; what lies inside sandboxes is looked at when asked for."""
     networks = records.load_networks()
     sandboxes = records.load_sandboxes()
+    shelves = leases.load()
     links = machine.host.links()
     device = machine.host.default_device()
 
@@ -41,11 +42,9 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         networks=networks,
         sandboxes=sandboxes,
         pools=Lazy(records.load_pool),
-        shelves=leases.load(),
+        shelves=shelves,
         links=links,
-        host_addresses=frozenset(
-            ipaddress.ip_interface(text.split()[0]).ip for link in links.values() if link.name not in networks for text in link.addresses
-        ),
+        host_addresses=frozenset(address for link in links.values() if link.name not in networks for address in link.ips),
         routes=machine.host.destinations(links.values()),
         default_mtu=links[device].mtu if device in links else 1500,
         sysctls=Lazy(_sysctl),
@@ -61,19 +60,18 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         listeners=Lazy(sockets.listeners),
         foreign_chains=Lazy(lambda _hook: firewall.forward_chains()),
         machine_id=(files.read("/etc/machine-id") or machine.boot_id).strip(),
-        debris=_debris(sandboxes, {network.alias for network in networks.values()}, links) if debris else Debris(),
+        debris=_debris(sandboxes, {network.alias for network in networks.values()}, links, shelves) if debris else Debris(),
     )
 
 
 def observe_books(machine: Machine, *, host: bool) -> Observed:
     """What leasing alone depends on. ``host``: with what is root's, networks and sandboxes."""
-    carried = (text for link in machine.host.links().values() for text in link.addresses)
     return Observed(
         networks=records.load_networks() if host else {},
         sandboxes=records.load_sandboxes() if host else {},
         pools=Lazy(records.load_pool),
         shelves=leases.load(),
-        host_addresses=frozenset(ipaddress.ip_interface(text.split()[0]).ip for text in carried),
+        host_addresses=frozenset(address for link in machine.host.links().values() for address in link.ips),
     )
 
 
@@ -240,7 +238,7 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-def _debris(sandboxes: Mapping[str, Sandbox], aliases: set[str], links: Mapping[str, Link]) -> Debris:
+def _debris(sandboxes: Mapping[str, Sandbox], aliases: set[str], links: Mapping[str, Link], shelves: Mapping[str, leases.Shelf]) -> Debris:
     """What carries our mark and belongs to no record: by alias on links, by our own runtime directory elsewhere."""
     known = aliases | {sandbox.alias for sandbox in sandboxes.values()}
     orphans = [link for link in links.values() if (link.alias or "").startswith("podnet:") and link.alias not in known]
@@ -257,5 +255,5 @@ def _debris(sandboxes: Mapping[str, Sandbox], aliases: set[str], links: Mapping[
         links=tuple(sorted(link.name for link in orphans)),
         namespaces=tuple(path for path in namespaces_left if path not in {net_pin(item) for item in sandboxes}),
         directories=tuple([paths.sandbox_directory(name) for name in sorted(_names(paths.SANDBOXES)) if name not in sandboxes] + etc),
-        lists=tuple((key, owner, tuple(held)) for key, shelf in leases.load().items() for owner, held in shelf.misfiled().items()),
+        lists=tuple((key, owner, tuple(held)) for key, shelf in shelves.items() for owner, held in shelf.misfiled().items()),
     )

@@ -34,13 +34,13 @@ def read(root: str) -> str | None:
 
 
 def obstacle(root: str) -> str | None:
-    """Why the root cannot be furnished, as the end of a sentence; None where nothing is in the way."""
+    """Why the root cannot be furnished, in a sentence; None where nothing is in the way."""
     try:
         with _opened(root) as top, contextlib.suppress(FileNotFoundError):
             os.stat("etc", dir_fd=top, follow_symlinks=False)
-            return _obstacle_in_etc(top)
+            _refuse_obstacle(root, _obstacle_in_etc(top))
     except InvalidArgument as error:
-        return str(error).partition(repr(root))[2].strip()
+        return str(error)
     return None
 
 
@@ -81,6 +81,11 @@ def restore(owner: str, root: str) -> None:
                 os.rmdir("etc", dir_fd=top)
     files.remove(_source(owner, root))
     files.remove(_kept(owner, root))
+
+
+def _refuse_obstacle(root: str, why: str | None) -> None:
+    if why is not None:
+        raise InvalidArgument.of("rootfs", root, why)
 
 
 def _obstacle_in_etc(top: int) -> str | None:
@@ -141,9 +146,7 @@ def _keep(owner: str, root: str, etc: int, made_etc: bool) -> None:
     path = _kept(owner, root)
     if files.read_json(path) is not None:
         return
-    reason = _obstacle_at(etc)
-    if reason is not None:
-        raise InvalidArgument.of("rootfs", root, reason)
+    _refuse_obstacle(root, _obstacle_at(etc))
     value: dict[str, Any] = {"root": root, "kind": "absent", "made_etc": made_etc}
     with contextlib.suppress(FileNotFoundError):
         status = os.stat(_NAME, dir_fd=etc, follow_symlinks=False)

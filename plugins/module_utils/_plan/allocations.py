@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._errors import AddressInUse, InUse, InvalidArgument, NotFound
+from .._errors import AddressInUse, InUse, InvalidArgument
 from .._spec import fields, intervals
 from .._spec.allocation import AllocationRequest
 from .._spec.fields import ADDRESSES, IPAddress
@@ -32,7 +32,7 @@ def plan_allocations(draft: Draft, requests: Sequence[AllocationRequest], *, exc
     keys = dict.fromkeys(request.key for request in requests)
     for key in keys if exclusive else ():
         for owner in dict.fromkeys(draft.book(key).everything().values()):
-            if (key, owner) not in listed and not _is_a_sandboxs(key, owner):
+            if (key, owner) not in listed and not leases.is_sandbox(key, owner):
                 _release_all(draft, key, owner)
     for request in requests:
         if request.state == "absent":
@@ -40,7 +40,7 @@ def plan_allocations(draft: Draft, requests: Sequence[AllocationRequest], *, exc
             _release_all(draft, request.key, request.owner)
     present = [request for request in requests if request.state == "present"]
     _declare_pools(draft, present)
-    wanted = [_wanted(draft, request) for request in present]
+    wanted = [item for item in (_wanted(draft, request) for request in present) if item is not None]
     # What is asked for by address comes first, and what is given up for it is free by then: two owners may change places.
     for item in wanted:
         item.give_up()
@@ -55,9 +55,9 @@ def change_name(request: AllocationRequest) -> str:
     return _change_name(request.key, request.owner)
 
 
-def allocation_result(draft: Draft, request: AllocationRequest, *, mask: bool = False) -> dict[str, Any]:
-    """The return value: what the owner holds. ``mask``: what the plan leases will be known only after the run."""
-    result = _result(draft, request.key, request.owner, mask=mask)
+def allocation_result(draft: Draft, request: AllocationRequest) -> dict[str, Any]:
+    """The return value: what the owner holds."""
+    result = _result(draft, request.key, request.owner)
     if draft.pool(request.key) is None and request.state == "present":
         kind = "addresses" if request.prefix_length is None else "blocks"
         result[kind] = [UNKNOWN]
@@ -71,7 +71,7 @@ def describe_allocations(draft: Draft, key: str) -> list[dict[str, Any]]:
         by_owner.setdefault(owner, []).append(item)
     found = []
     for owner, held in sorted(by_owner.items()):
-        sandbox = draft.sandboxes.get(owner) if _is_a_sandboxs(key, owner) else None
+        sandbox = draft.sandboxes.get(owner) if leases.is_sandbox(key, owner) else None
         found.append(
             {
                 **_result(draft, key, owner, known=held),
@@ -108,12 +108,12 @@ class _Wanted:
     """One request on its way through the plan.
 
     ``held``: what its owner had before, and ``before`` how that was told; ``length``: of the block that is wanted, None for
-    addresses; ``versions``: the IP versions to have a lease of, none where there is nothing to plan.
+    addresses; ``versions``: the IP versions to have a lease of.
     """
 
     draft: Draft
     request: AllocationRequest
-    pool: Pool | None
+    pool: Pool
     held: tuple[Held, ...]
     before: dict[str, Any]
     length: int | None
@@ -121,62 +121,59 @@ class _Wanted:
 
     def give_up(self) -> None:
         """Release what is of another kind than wanted, or another than what is asked for."""
-        for item in self.held if self.versions else ():
-            asked = self._asked() if self._asks(item.version) else item
-            if item.version not in self.versions or not _fits(item, self.length) or item != asked:
+        for item in self.held:
+            if item.version not in self.versions or not _fits(item, self.length) or item != (self._asked(item.version) or item):
                 leases.release(self.draft, self.request.key, item, self.request.owner)
 
     def lease(self) -> None:
         """What is asked for comes first: whether it can be had is the first thing to say."""
-        for version in sorted(self.versions, key=lambda version: not self._asks(version)):
-            if self.pool is not None:
-                self._lease(self.pool, version)
+        for version in sorted(self.versions, key=lambda version: self._asked(version) is None):
+            self._lease(version)
 
     def report(self) -> None:
-        draft, request = self.draft, self.request
-        if self.pool is None:
-            draft.changes.append(Change(KIND, change_name(request), {}, allocation_result(draft, request)))
-        elif tuple(_sorted(draft.book(request.key).held_by(request.owner))) != self.held:
-            after = _result(draft, request.key, request.owner, mask=draft.check)
-            draft.changes.append(Change(KIND, change_name(request), self.before if self.held else {}, after))
+        if _held(self.draft, self.request) != self.held:
+            after = _result(self.draft, self.request.key, self.request.owner, mask=self.draft.check)
+            self.draft.changes.append(Change(KIND, change_name(self.request), self.before if self.held else {}, after))
 
-    def _lease(self, pool: Pool, version: int) -> None:
+    def _lease(self, version: int) -> None:
         draft, request = self.draft, self.request
-        if self._asks(version):
-            leases.request(draft, pool, self._asked(), request.owner, "address")
-            return
-        kept = [item for item in draft.book(request.key).held_by(request.owner) if item.version == version]
-        for item in kept:
-            _warn_carried(draft, pool, item, request.owner)
-        if kept:
-            return
-        if self.length is not None:
-            leases.allocate_block(draft, pool, version, self.length, request.owner, request.strategy)
+        asked = self._asked(version)
+        kept = [item for item in _held(draft, request) if item.version == version]
+        if asked is not None:
+            leases.request(draft, self.pool, asked, request.owner, "address")
+        elif kept:
+            _warn_carried(draft, self.pool, kept[0], request.owner)
+        elif self.length is not None:
+            leases.allocate_block(draft, self.pool, version, self.length, request.owner, request.strategy)
         else:
-            leases.allocate(draft, pool, version, request.owner, strategy=request.strategy)
+            leases.allocate(draft, self.pool, version, request.owner, strategy=request.strategy)
 
-    def _asks(self, version: int) -> bool:
-        return self.request.address is not None and self.request.address.version == version
-
-    def _asked(self) -> Held:
+    def _asked(self, version: int) -> Held | None:
+        """The address or block of that IP version that the request names."""
         address = self.request.address
-        if address is None:
-            raise InvalidArgument("address: none is asked for")
+        if address is None or address.version != version:
+            return None
         return address if self.length is None else fields.network("address", f"{address}/{self.length}")
 
 
-def _wanted(draft: Draft, request: AllocationRequest) -> _Wanted:
-    """What is to be planned. Raises NotFound, and InvalidArgument where it cannot be."""
+def _wanted(draft: Draft, request: AllocationRequest) -> _Wanted | None:
+    """What is to be planned; None where there is nothing. Raises NotFound, and InvalidArgument where it cannot be."""
     pool = _pool(draft, request)
-    held = tuple(_sorted(draft.book(request.key).held_by(request.owner)))
+    held = _held(draft, request)
+    if leases.is_sandbox(request.key, request.owner):
+        _check_sandbox(request, held)
+        return None
+    if pool is None:
+        draft.changes.append(Change(KIND, change_name(request), {}, allocation_result(draft, request)))
+        return None
     # What is not said is kept: whoever has a block goes on having one of that size.
     length = request.prefix_length or next((item.prefixlen for item in held if not isinstance(item, ADDRESSES)), None)
-    versions: tuple[int, ...] = ()
-    if _is_a_sandboxs(request.key, request.owner):
-        _check_sandbox(request, held)
-    elif pool is not None:
-        versions = tuple(_versions(pool, request, length))
+    versions = tuple(_versions(pool, request, length))
     return _Wanted(draft, request, pool, held, _result(draft, request.key, request.owner), length, versions)
+
+
+def _held(draft: Draft, request: AllocationRequest) -> tuple[Held, ...]:
+    return _sorted(draft.book(request.key).held_by(request.owner))
 
 
 def _check_sandbox(request: AllocationRequest, held: Sequence[Held]) -> None:
@@ -211,14 +208,11 @@ def _fits(held: Held, prefix_length: int | None) -> bool:
 def _pool(draft: Draft, request: AllocationRequest) -> Pool | None:
     """The pool as it will be; None in check mode where it is still missing. Raises NotFound."""
     if request.network is not None:
-        network = draft.networks.get(request.network)
-        if network is not None and not network.removing:
-            return network.pool
-        _missing(draft, f"network: {request.network} is not declared on this host; declare it with podnet.linux.bridge_network first")
-        return None
+        network = draft.network(request.network)
+        return None if network is None else network.pool
     pool = draft.pool(request.key)
     if pool is None:
-        _missing(draft, f"pool: {request.pool} is not known yet; give its ranges at first use")
+        draft.missing(f"pool: {request.pool} is not known yet; give its ranges at first use")
     return pool
 
 
@@ -244,12 +238,6 @@ def _declare_pools(draft: Draft, requests: Sequence[AllocationRequest]) -> None:
         draft.pools[name] = wanted
 
 
-def _missing(draft: Draft, text: str) -> None:
-    if not draft.check:
-        raise NotFound(text)
-    draft.warn(f"{text} (a real run fails here)")
-
-
 def _check_leases(draft: Draft, pool: Pool) -> None:
     """Every lease must be one that the pool could still give."""
     for held, owner in draft.book(pool.key).everything().items():
@@ -272,7 +260,7 @@ def _warn_carried(draft: Draft, pool: Pool, held: Held, owner: str) -> None:
 
 
 def _refuse_held_by_sandbox(draft: Draft, request: AllocationRequest) -> None:
-    sandbox = draft.sandboxes.get(request.owner) if _is_a_sandboxs(request.key, request.owner) else None
+    sandbox = draft.sandboxes.get(request.owner) if leases.is_sandbox(request.key, request.owner) else None
     if sandbox is not None and any(
         not leases.is_stale(draft, request.key, held, sandbox.id) for held in draft.book(request.key).held_by(sandbox.id)
     ):
@@ -291,12 +279,8 @@ def _release_all(draft: Draft, key: str, owner: str) -> None:
     draft.changes.append(Change(KIND, _change_name(key, owner), before, {}))
 
 
-def _is_a_sandboxs(key: str, owner: str) -> bool:
-    return pool_of_key(key) is None and leases.is_sandbox(owner)
-
-
-def _sorted(held: Iterable[Held]) -> list[Held]:
-    return sorted(held, key=lambda item: (item.version, interval_of(item)))
+def _sorted(held: Iterable[Held]) -> tuple[Held, ...]:
+    return tuple(sorted(held, key=lambda item: (item.version, interval_of(item))))
 
 
 def _result(draft: Draft, key: str, owner: str, *, known: Iterable[Held] | None = None, mask: bool = False) -> dict[str, Any]:

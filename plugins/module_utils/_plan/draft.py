@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._errors import NotFound
 from .._spec.fields import ADDRESSES, IPAddress
 from .._spec.network import Network
 from .._spec.pool import Pool, pool_of_key
@@ -128,6 +129,20 @@ class Draft:
                 for item in sandbox.attachments:
                     self._claims.setdefault(item.network, {}).update(dict.fromkeys(item.addresses, sandbox.id))
         return {address: owner for address, owner in self._claims.get(network, {}).items() if owner not in self.leaving}
+
+    def network(self, name: str) -> Network | None:
+        """A declared network; None in check mode where it is still missing. Raises NotFound."""
+        network = self.networks.get(name)
+        if network is not None and not network.removing:
+            return network
+        self.missing(f"network: {name} is not declared on this host; declare it with podnet.linux.bridge_network first")
+        return None
+
+    def missing(self, text: str) -> None:
+        """What an earlier task would have made, had it not been a dry run: a warning then, else NotFound."""
+        if not self.check:
+            raise NotFound(text)
+        self.warn(text + " (a real run fails here)")
 
     def pool(self, key: str) -> Pool | None:
         """The pool of a network or a free-standing one, by the key of its books."""

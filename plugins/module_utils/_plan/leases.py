@@ -141,12 +141,12 @@ def is_stale(draft: Draft, key: str, held: Held, owner: str) -> bool:
     if key not in draft.networks:
         return True
     sandbox = draft.sandboxes.get(owner)
-    return is_sandbox(owner) and not (sandbox and any(at.network == key and held in at.addresses for at in sandbox.attachments))
+    return is_sandbox(key, owner) and not (sandbox and any(at.network == key and held in at.addresses for at in sandbox.attachments))
 
 
-def is_sandbox(owner: str) -> bool:
-    """Among the owners of a network's leases: sandboxes are known by their id."""
-    return bool(ID.match(owner))
+def is_sandbox(key: str, owner: str) -> bool:
+    """Among the owners of a network's leases sandboxes are known by their id; those of a free-standing pool are none."""
+    return pool_of_key(key) is None and bool(ID.match(owner))
 
 
 def describe_owner(draft: Draft, owner: str) -> str:

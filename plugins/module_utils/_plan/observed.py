@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -42,6 +43,11 @@ class Link:
     hairpin: bool = False
     peer: int = 0
     addresses: tuple[str, ...] = ()
+
+    @property
+    def ips(self) -> tuple[IPAddress, ...]:
+        """The addresses alone."""
+        return tuple(ipaddress.ip_interface(text.split()[0]).ip for text in self.addresses)
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,6 @@ def _udp(
     for sandbox in sandboxes.values():
         for forward, version, address in published(sandbox, networks):
             if forward.protocol == "udp":
-                host = None if forward.host_address is None or forward.host_address.is_unspecified else forward.host_address
+                host = None if forward.anywhere else forward.host_address
                 for offset in range(forward.count):
                     yield (version, host, forward.host_port + offset), (address, forward.container_port + offset)

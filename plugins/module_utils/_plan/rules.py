@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from .._spec.network import Network
 from .._spec.sandbox import Sandbox
@@ -35,8 +35,7 @@ def plan_rules(draft: Draft) -> None:
     unknown = _unknown(draft)
     removed, added = {}, {}
     for name in {**before, **after}:
-        gone = [item for item in before.get(name, ()) if item not in after.get(name, ())]
-        new = [item for item in after.get(name, ()) if item not in before.get(name, ())]
+        gone, new = _without(before.get(name, ()), after.get(name, ())), _without(after.get(name, ()), before.get(name, ()))
         if gone or new or (name in before) != (name in after):
             removed[name] = gone
             added[name] = [UNKNOWN if any(word in item for word in unknown) else item for item in new]
@@ -62,7 +61,7 @@ def render(networks: Iterable[Network], sandboxes: Iterable[Sandbox] = ()) -> st
     living = [sandbox for sandbox in sandboxes if not sandbox.removing]
     closed = [network for network in ours if not network.host_access]
     known = {network.name: network for network in ours}
-    forwards = list(_forwards(living, known))
+    forwards = _forwards(living, known)
     return "\n".join(
         (
             f"table inet {NAME} {{",
@@ -78,10 +77,9 @@ def render(networks: Iterable[Network], sandboxes: Iterable[Sandbox] = ()) -> st
             _set("dns4", "ifname . ipv4_addr", _gateway_dns(closed, 4)),
             _set("dns6", "ifname . ipv6_addr", _gateway_dns(closed, 6)),
             *(
-                _map(f"{kind}{version}", _KEYS[kind].format(version=version), f"ipv{version}_addr . inet_service", elements)
+                _map(f"{kind}{version}", key.format(version=version), f"ipv{version}_addr . inet_service", forwards[kind, version])
                 for version in (4, 6)
-                for kind in _KEYS
-                for elements in [[text for at, which, text in forwards if (at, which) == (version, kind)]]
+                for kind, key in _KEYS.items()
             ),
             *_INET,
             "}",
@@ -195,6 +193,11 @@ _BRIDGE = (
 )
 
 
+def _without(items: Sequence[str], others: Sequence[str]) -> list[str]:
+    left_out = set(others)
+    return [item for item in items if item not in left_out]
+
+
 def _unknown(draft: Draft) -> list[str]:
     """What only a real run would know of sandboxes that are still to be made: names derived from ids, and addresses."""
     fresh = [sandbox for sandbox in draft.sandboxes.values() if draft.check and sandbox.id not in draft.observed.sandboxes]
@@ -216,15 +219,17 @@ def _may_pass(networks: list[Network]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _forwards(sandboxes: Sequence[Sandbox], networks: dict[str, Network]) -> Iterator[tuple[int, str, str]]:
-    """IP version, which map, and the element."""
+def _forwards(sandboxes: Sequence[Sandbox], networks: dict[str, Network]) -> dict[tuple[str, int], list[str]]:
+    """The elements of each map, which is known by its kind and IP version."""
+    found: dict[tuple[str, int], list[str]] = {(kind, version): [] for kind in _KEYS for version in (4, 6)}
     for sandbox in sandboxes:
         for forward, version, address in published(sandbox, networks):
-            anywhere = forward.host_address is None or forward.host_address.is_unspecified
-            for offset in range(forward.count):
-                key = f"{forward.protocol} . {forward.host_port + offset}"
-                value = f"{address} . {forward.container_port + offset}"
-                yield version, "any" if anywhere else "host", f"{key if anywhere else f'{forward.host_address} . {key}'} : {value}"
+            where = "" if forward.anywhere else f"{forward.host_address} . "
+            found["any" if forward.anywhere else "host", version] += [
+                f"{where}{forward.protocol} . {forward.host_port + offset} : {address} . {forward.container_port + offset}"
+                for offset in range(forward.count)
+            ]
+    return found
 
 
 def _private(sandboxes: Sequence[Sandbox], networks: dict[str, Network]) -> list[str]:

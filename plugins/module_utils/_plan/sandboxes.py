@@ -300,10 +300,10 @@ def _plan_files(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: S
         current = view.rootfs.get(root)
         obstacle = draft.observed.root_obstacles.get(root) if current != resolv else None
         if obstacle is not None and root in strict:
-            raise InvalidArgument.of("rootfs", root, obstacle)
+            raise InvalidArgument(obstacle)
         if obstacle is not None:
             # Whoever owns the root must not be able to hold up what else is to be done.
-            draft.warn(f"sandbox {wanted.name}: rootfs {root} {obstacle} (it is left alone)")
+            draft.warn(f"sandbox {wanted.name}: {obstacle} (it is left alone)")
         elif current != resolv:
             known = recorded is not None and root in recorded.rootfs
             draft.add(Phase.BUILD, FurnishRootfs(wanted.id, root, resolv, current if known else None))

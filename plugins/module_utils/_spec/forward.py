@@ -42,6 +42,11 @@ class PortForward:
         return (4, 6) if self.host_address is None else (self.host_address.version,)
 
     @property
+    def anywhere(self) -> bool:
+        """Whether every address of the host, at least of one family, is meant."""
+        return self.host_address is None or self.host_address.is_unspecified
+
+    @property
     def on_loopback(self) -> bool:
         """Whether the host's 127.0.0.1 is among its addresses."""
         address = self.host_address

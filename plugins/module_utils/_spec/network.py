@@ -15,7 +15,7 @@ from typing import Any
 from .._errors import InvalidArgument
 from . import fields
 from .fields import IPAddress, IPNetwork
-from .pool import Pool, PoolRange, network_text, never_leased
+from .pool import Pool, PoolRange, network_text, never_leased, refuse_overlaps
 
 ISOLATION = ("strict", "normal", "none")
 FIREWALL = ("auto", "none")
@@ -267,10 +267,7 @@ def _check_ranges(network: Network) -> None:
         subnet = network.subnet_of(item.start)
         if subnet is None or item.end not in subnet:
             raise InvalidArgument(f"ranges: {item.start}-{item.end} is not inside one subnet of network {network.name}")
-    ordered = sorted(network.ranges, key=lambda item: (item.start.version, int(item.start)))
-    for first, second in zip(ordered, ordered[1:]):
-        if first.start.version == second.start.version and int(second.start) <= int(first.end):
-            raise InvalidArgument(f"ranges: {first.start}-{first.end} and {second.start}-{second.end} overlap")
+    refuse_overlaps("ranges", network.pool.ranges)
 
 
 def default_network(taken: Sequence[IPNetwork], *, ipv6: bool, seed: str) -> NetworkRequest:

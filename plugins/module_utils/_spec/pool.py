@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,11 +133,16 @@ def pool_ranges(option: str, values: Sequence[Mapping[str, Any]]) -> tuple[PoolR
     found = tuple(_range(option, value) for value in values)
     if not found:
         raise InvalidArgument(f"{option}: a pool needs at least one range, such as {{subnet: 10.64.0.0/12}}")
-    ordered = sorted(found, key=lambda item: (item.version, item.bounds))
+    refuse_overlaps(option, found)
+    return found
+
+
+def refuse_overlaps(option: str, ranges: Iterable[PoolRange]) -> None:
+    """Raises InvalidArgument naming two ranges that share an address."""
+    ordered = sorted(ranges, key=lambda item: (item.version, item.bounds))
     for first, second in zip(ordered, ordered[1:]):
         if first.version == second.version and second.bounds[0] <= first.bounds[1]:
             raise InvalidArgument(f"{option}: {_describe(first)} and {_describe(second)} overlap")
-    return found
 
 
 def interval_of(held: IPAddress | IPNetwork) -> Interval:

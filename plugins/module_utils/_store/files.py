@@ -24,7 +24,7 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
     """Replace the file in one step; its directory is made if missing. Raises OSError."""
     directory, name = os.path.split(path)
     make_directory(directory)
-    root = next((root for root in paths.roots() if f"{directory}/".startswith(f"{root}/")), None)
+    root = paths.root_of(directory)
     if root is None:
         with opened_directory(directory) as at:
             write_at(at, name, text.encode(), mode=mode)
@@ -109,7 +109,7 @@ def remove(path: str) -> None:
 
 def remove_empty(directory: str) -> None:
     """Remove empty directories of ours upwards, keeping the roots that belong to the system."""
-    while any(directory.startswith(root) for root in (*paths.roots(), f"{paths.ETC_NETNS}/")):
+    while paths.root_of(directory) or directory.startswith(f"{paths.ETC_NETNS}/"):
         try:
             os.rmdir(directory)
         except OSError:

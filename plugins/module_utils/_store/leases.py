@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 
 from .._errors import StateCorrupt
 from .._plan.books import Held, addresses_of, blocks_of
-from .._spec.fields import IPAddress, IPNetwork
+from .._spec.fields import ADDRESSES, IPAddress, IPNetwork
 from .._spec.pool import pool_key, pool_of_key
 from . import files, paths
 
@@ -185,7 +185,7 @@ def _names(directory: str) -> list[str]:
 
 
 def _path(key: str, held: Held) -> str:
-    if isinstance(held, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
+    if isinstance(held, ADDRESSES):
         return f"{directory(key)}/{held}"
     return f"{directory(key)}/{_BLOCKS}/{held.network_address}_{held.prefixlen}"
 

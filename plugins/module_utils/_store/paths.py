@@ -62,6 +62,11 @@ def roots() -> tuple[str, ...]:
     return (RUN, LIB) if os.geteuid() == 0 else (user_state(),)
 
 
+def root_of(path: str) -> str | None:
+    """Which of our roots the path is, or lies below."""
+    return next((root for root in roots() if f"{path}/".startswith(f"{root}/")), None)
+
+
 def _home() -> str:
     """Raises NotPermitted for a user without one."""
     try:
