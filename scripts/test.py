@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / ".venv" / "bin"
 CACHE = ROOT / ".cache"
 IMPORTER = CACHE / "galaxy-importer" / "bin"
-PYROUTE2 = CACHE / "pyroute2-0.7.2"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 SITE_PACKAGES = BIN.parent / "lib" / f"python{PYTHON}" / "site-packages"
 
@@ -68,12 +67,6 @@ def unit() -> None:
 
 def integration() -> None:
     pytest("-n", "2", "tests/integration")
-
-
-def pyroute2_072() -> None:
-    """Links, addresses and routes made, read, changed and taken back; the whole suite passes with it, but takes its time."""
-    names = ("traffic", "publishing", "faults", "lists")
-    pytest("-n", "2", *(f"tests/integration/test_{name}.py" for name in names), PODNET_TEST_PYTHONPATH=str(PYROUTE2))
 
 
 def sanity() -> None:
@@ -146,7 +139,6 @@ PARTS: dict[str, tuple[str, Callable[[], None]]] = {
     "code": ("format, style and types", code),
     "unit": ("the parts that need no root and no kernel", unit),
     "integration": ("real ansible runs on throw-away hosts", integration),
-    "pyroute2-0.7.2": ("what makes and reads links, with Debian 12's pyroute2", pyroute2_072),
     "sanity": (f"ansible-test sanity on Python {PYTHON}", sanity),
     "demo": ("the tour, as make demo takes it", demo),
     "lint": ("ansible-lint, profile production", lint),

@@ -17,7 +17,6 @@ options:
 requirements:
   - Linux >= 5.10 with network namespaces, bridge, veth and nf_tables
   - Python >= 3.9
-  - pyroute2 >= 0.7.2 (Debian and Ubuntu package C(python3-pyroute2))
   - nft >= 1.0.2 (package C(nftables)), except for free-standing pools
   - CAP_NET_ADMIN and CAP_SYS_ADMIN (root), except for free-standing pools
 notes:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from importlib import import_module, metadata
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -15,7 +14,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ._errors import InvalidArgument, KernelError, MissingDependency, NotPermitted, PodnetError
 
 PYTHON_OLDEST = (3, 9)
-PYROUTE2_OLDEST = (0, 7, 2)
 
 LOCK_ARGUMENTS: dict[str, Any] = {"lock_timeout": {"type": "float", "default": 30.0}}
 
@@ -38,7 +36,6 @@ def run(module: AnsibleModule, runner: Callable[[AnsibleModule], Mapping[str, An
     """Call the runner and leave with its result, or with its failure as ``msg`` and ``reason``."""
     try:
         _require_python()
-        _require_pyroute2()
         result = runner(module)
     except PodnetError as error:
         module.fail_json(msg=str(error), reason=error.reason)
@@ -134,21 +131,4 @@ def _require_python() -> None:
         found = ".".join(str(part) for part in sys.version_info[:3])
         raise MissingDependency(
             f"{sys.executable} is Python {found} and podnet.linux needs 3.9: set ansible_python_interpreter to a newer one"
-        )
-
-
-def _require_pyroute2() -> None:
-    wanted = ".".join(str(part) for part in PYROUTE2_OLDEST)
-    try:
-        import_module("pyroute2")
-        found = metadata.version("pyroute2")
-    except (ImportError, metadata.PackageNotFoundError):
-        raise MissingDependency(
-            f"{sys.executable} has no pyroute2: install the package python3-pyroute2, "
-            f"or pyroute2 >= {wanted} with pip, for that interpreter"
-        ) from None
-    numbers = tuple(int(part) for part in found.split(".")[:3] if part.isdigit())
-    if numbers < PYROUTE2_OLDEST:
-        raise MissingDependency(
-            f"{sys.executable} has pyroute2 {found} and podnet.linux needs >= {wanted}: upgrade it for that interpreter"
         )

@@ -11,7 +11,7 @@ import re
 import signal
 import subprocess
 import sys
-from importlib import import_module
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._engine import (
 )
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
 from ansible_collections.podnet.linux.plugins.module_utils._host import namespaces
+from ansible_collections.podnet.linux.plugins.module_utils._host.links import Links
 from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
@@ -34,10 +35,6 @@ SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf
 VOLATILE = ("ifindex", "link_index", "link_netnsid", "link", "iif", "designated_bridge", "stats64", "group", "txqlen")
 
 
-# Once, ahead of the forks below.
-import_module("pyroute2")
-
-
 class Injected(PodnetError):
     """The fault."""
 
@@ -46,6 +43,8 @@ def main() -> None:
     scenario = json.load(sys.stdin)
     if scenario.get("snapshot"):
         print(json.dumps(snapshot()))
+    elif scenario.get("links"):
+        print(json.dumps(links_and_routes()))
     elif "faults" in scenario:
         print(json.dumps(faults(scenario)))
     else:
@@ -222,6 +221,18 @@ def processes() -> list[str]:
         except OSError:
             continue
     return sorted(found)
+
+
+def links_and_routes() -> dict[str, Any]:
+    """As the engine sees them."""
+    links = Links()
+    found = links.all()
+    return {
+        "links": {name: asdict(link) for name, link in found.items()},
+        "default_routes": [asdict(route) for route in links.default_routes(found.values())],
+        "destinations": {str(network): device for network, device in links.destinations(found.values())},
+        "default_device": links.default_device(),
+    }
 
 
 def names(directory: str) -> list[str]:

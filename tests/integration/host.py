@@ -55,7 +55,6 @@ class Host:
             "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            **({"PYTHONPATH": os.environ["PODNET_TEST_PYTHONPATH"]} if "PODNET_TEST_PYTHONPATH" in os.environ else {}),
         }
 
     def close(self) -> None:

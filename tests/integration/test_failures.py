@@ -47,20 +47,6 @@ def test_an_nft_that_is_too_old(host: Host) -> None:
     assert result["reason"] == "missing_dependency" and "0.9.8" in result["msg"] and "1.0.2" in result["msg"]
 
 
-@pytest.mark.parametrize(("version", "named"), [(None, "no pyroute2"), ("0.5.14", "0.5.14")])
-def test_pyroute2_missing_or_too_old(host: Host, version: str | None, named: str) -> None:
-    fake = host.tmp / "fake"
-    (fake / "pyroute2").mkdir(parents=True)
-    (fake / "pyroute2" / "__init__.py").write_text("" if version else "raise ImportError('none')\n")
-    if version:
-        (fake / f"pyroute2-{version}.dist-info").mkdir()
-        (fake / f"pyroute2-{version}.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: pyroute2\nVersion: {version}\n")
-    result = host.play(task("bridge_network", **V4), env={"PYTHONPATH": str(fake)})[0]
-    assert result["failed"] and result["reason"] == "missing_dependency", result
-    assert named in result["msg"] and "python" in result["msg"] and "0.7.2" in result["msg"]
-    assert host.tree() == {}
-
-
 def test_a_bridge_that_is_full(pods0: Host) -> None:
     pods0.sh("for n in $(seq 1022); do echo link add x$n type veth peer name y$n; echo link set x$n master pods0; done | ip -batch -")
     refused_unchanged(

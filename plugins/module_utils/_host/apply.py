@@ -149,12 +149,12 @@ def _create_bridge(operation: ops.CreateBridge, machine: Machine) -> None:
 
 @perform.register
 def _delete_link(operation: ops.DeleteLink, machine: Machine) -> None:
-    machine.links_of(operation.where).delete_link(operation.name, operation.index)
+    machine.links_of(operation.where).delete(operation.name, operation.index)
 
 
 @perform.register
 def _set_link(operation: ops.SetLink, machine: Machine) -> None:
-    machine.links_of(operation.where).set_link(operation.name, dict(operation.settings))
+    machine.links_of(operation.where).set(operation.name, dict(operation.settings))
 
 
 @perform.register
@@ -189,7 +189,7 @@ def _create_veth(operation: ops.CreateVeth, machine: Machine) -> None:
 
 @perform.register
 def _delete_veth(operation: ops.DeleteVeth, machine: Machine) -> None:
-    machine.host.delete_link(operation.peer)
+    machine.host.delete(operation.peer)
 
 
 @perform.register
@@ -200,7 +200,7 @@ def _load_rules(operation: ops.LoadRules, machine: Machine) -> None:
 @perform.register
 def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
     loopback = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
-    carried = (address for link in machine.host.links().values() for address in link.ips)
+    carried = (address for link in machine.host.all().values() for address in link.ips)
     conntrack.flush(operation.flows, frozenset((*loopback, *carried)))
 
 

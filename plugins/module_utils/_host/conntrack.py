@@ -8,46 +8,57 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import struct
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from .._plan.operations import Flow
 from .._spec.fields import IPAddress
+from . import netlink
+from .netlink import attribute, attributes
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+# include/uapi/linux/netfilter/nfnetlink_conntrack.h
+_GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2
+_ORIGINAL, _REPLY, _ID, _ZONE = 1, 2, 12, 18
+_TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
+_SOURCE, _DESTINATION = {4: 1, 6: 3}, {4: 2, 6: 4}
+_PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 
 
 def flush(flows: Collection[Flow], local: frozenset[IPAddress]) -> None:
     """Forget these UDP flows; ``local``: the host's own addresses. Nobody else's flows are touched. Raises OSError."""
-    from pyroute2 import NetlinkError
-    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
-
-    for version in sorted({flow.version for flow in flows}):
-        chosen: dict[int, list[Flow]] = {}
-        for flow in flows:
-            if flow.version == version:
-                chosen.setdefault(flow.port, []).append(flow)
-        with NFCTSocket(nfgen_family=_FAMILIES[version]) as conntrack:
-            for original in list(_stale(conntrack, version, chosen, local)):
-                with contextlib.suppress(NetlinkError):  # gone by itself
-                    conntrack.entry("del", tuple_orig=original)
+    with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as conntrack:
+        for version in sorted({flow.version for flow in flows}):
+            header = struct.pack("=BBH", _FAMILIES[version], 0, 0)
+            chosen: dict[int, list[Flow]] = {}
+            for flow in flows:
+                if flow.version == version:
+                    chosen.setdefault(flow.port, []).append(flow)
+            for entry in list(_stale(conntrack.dump(_GET, header), version, chosen, local)):
+                with contextlib.suppress(FileNotFoundError):  # gone by itself
+                    conntrack.ask(_DELETE, header + entry)
 
 
-def _stale(conntrack: Any, version: int, chosen: dict[int, list[Flow]], local: frozenset[IPAddress]) -> Iterator[Any]:
-    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
-
-    for message in conntrack.dump():
-        if message["nfgen_family"] != _FAMILIES[version]:
+def _stale(bodies: Collection[bytes], version: int, chosen: dict[int, list[Flow]], local: frozenset[IPAddress]) -> Iterator[bytes]:
+    """What names each flow to the kernel."""
+    for body in bodies:
+        found = attributes(body, 4)
+        original, reply = attributes(found[_ORIGINAL]), attributes(found[_REPLY])
+        protocol = attributes(original[_TUPLE_PROTOCOL])
+        port = _port(protocol, _DESTINATION_PORT)
+        if body[0] != _FAMILIES[version] or protocol[_PROTOCOL][0] != socket.IPPROTO_UDP or port not in chosen:
             continue
-        original = NFCTAttrTuple.from_netlink(_FAMILIES[version], message.get_attr("CTA_TUPLE_ORIG"))
-        reply = NFCTAttrTuple.from_netlink(_FAMILIES[version], message.get_attr("CTA_TUPLE_REPLY"))
-        if original.proto != socket.IPPROTO_UDP or original.dport not in chosen:
-            continue
-        asked = ipaddress.ip_address(original.daddr)
-        answers = ipaddress.ip_address(reply.saddr), reply.sport
-        for flow in chosen[original.dport]:
-            if flow.host not in (None, asked) or asked not in local:
-                continue
-            if answers == (flow.target or (asked, original.dport)):
-                yield original
+        asked = ipaddress.ip_address(attributes(original[_TUPLE_IP])[_DESTINATION[version]])
+        answers = (
+            ipaddress.ip_address(attributes(reply[_TUPLE_IP])[_SOURCE[version]]),
+            _port(attributes(reply[_TUPLE_PROTOCOL]), _SOURCE_PORT),
+        )
+        for flow in chosen[port]:
+            if flow.host in (None, asked) and asked in local and answers == (flow.target or (asked, port)):
+                yield b"".join(attribute(kind, found[kind]) for kind in (_ORIGINAL, _ID, _ZONE) if kind in found)
                 break
+
+
+def _port(protocol: dict[int, bytes], kind: int) -> int:
+    return int.from_bytes(protocol.get(kind, b""), "big")

@@ -13,7 +13,7 @@ from typing import Any
 from .._errors import NotPermitted
 from .._store import files, paths
 from . import namespaces
-from .netlink import Netlink
+from .links import Links
 
 _CAP_NET_ADMIN = 12
 _CAP_SYS_ADMIN = 21
@@ -25,21 +25,21 @@ class Machine:
 
     def __init__(self) -> None:
         self.boot_id = (files.read("/proc/sys/kernel/random/boot_id") or "").strip()
-        self.host = Netlink()
-        self._inside: OrderedDict[str, Netlink] = OrderedDict()
+        self.host = Links()
+        self._inside: OrderedDict[str, Links] = OrderedDict()
 
     def close(self) -> None:
         self.host.close()
         for socket in self._inside.values():
             socket.close()
 
-    def links_of(self, where: str | None, path: str | None = None) -> Netlink:
+    def links_of(self, where: str | None, path: str | None = None) -> Links:
         """The socket of the host (None), or of a sandbox's net namespace, at its pin unless another path is given."""
         if where is None:
             return self.host
         if where not in self._inside:
             with namespaces.entered({"net": path or net_pin(where)}):
-                self._inside[where] = Netlink()
+                self._inside[where] = Links()
             if len(self._inside) > _OPEN_AT_MOST:
                 self._inside.popitem(last=False)[1].close()
         self._inside.move_to_end(where)

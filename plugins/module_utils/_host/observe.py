@@ -18,8 +18,8 @@ from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, leases, paths, records
 from . import firewall, namespaces, processes, rootfs, rules, sockets
+from .links import Links
 from .machine import Machine, net_pin, pin
-from .netlink import Netlink
 
 _RESOLVER_FILES = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
 
@@ -29,7 +29,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     networks = records.load_networks()
     sandboxes = records.load_sandboxes()
     shelves = leases.load()
-    links = machine.host.links()
+    links = machine.host.all()
     device = machine.host.default_device()
 
     def view(sandbox_id: str) -> SandboxView:
@@ -71,7 +71,7 @@ def observe_books(machine: Machine, *, host: bool) -> Observed:
         sandboxes=records.load_sandboxes() if host else {},
         pools=Lazy(records.load_pool),
         shelves=leases.load(),
-        host_addresses=frozenset(address for link in machine.host.links().values() for address in link.ips),
+        host_addresses=frozenset(address for link in machine.host.all().values() for address in link.ips),
     )
 
 
@@ -122,7 +122,8 @@ def _view(machine: Machine, sandbox: Sandbox) -> SandboxView:
             hostname = os.uname().nodename
     if "net" in reachable:
         inside = machine.links_of(sandbox.id, reachable["net"])
-        links, routes = inside.links(), inside.default_routes()
+        links = inside.all()
+        routes = inside.default_routes(links.values())
     return SandboxView(
         pins=pins,
         hostname=hostname,
@@ -199,12 +200,13 @@ def _target(text: str) -> NetnsTarget:
 
     try:
         with namespaces.entered({"net": path}):
-            inside = Netlink()
+            inside = Links()
     except OSError:
         # A namespace of another kind.
         return NetnsTarget("no_namespace")
     try:
-        view = SandboxView(links=inside.links(), routes=inside.default_routes(), sysctls=Lazy(sysctl))
+        links = inside.all()
+        view = SandboxView(links=links, routes=inside.default_routes(links.values()), sysctls=Lazy(sysctl))
         return NetnsTarget("good", view, here)
     finally:
         inside.close()

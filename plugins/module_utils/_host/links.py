@@ -1,0 +1,313 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Links, addresses and routes of one network namespace, by rtnetlink(7)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from .._errors import NotFound
+from .._plan.observed import Link, Route
+from .._spec.fields import IPNetwork
+from . import netlink
+from .netlink import as_number, as_text, attribute, attributes, nested, number, text
+
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
+
+_link_header = struct.Struct("=BxHiII")
+_address_header = struct.Struct("=BBBBI")
+_route_header = struct.Struct("=BBBBBBBBI")
+
+# The attributes of include/uapi/linux/if_link.h, if_addr.h and rtnetlink.h that are used here.
+_ADDRESS, _IFNAME, _MTU, _PEER, _MASTER, _LINKINFO, _ALIAS, _AF_SPEC, _NETNS_FD, _EXT_MASK = 1, 3, 4, 5, 10, 18, 20, 26, 28, 29
+_INFO_KIND, _INFO_DATA, _INFO_PORT_KIND, _INFO_PORT_DATA = 1, 2, 4, 5
+_VETH_PEER = 1
+_BRIDGE_FORWARD_DELAY, _BRIDGE_STP = 1, 5
+_PORT_FLAGS = {"isolated": 33, "hairpin": 4}
+_INET6_ADDR_GEN_MODE = 8
+_FAR, _LOCAL = 1, 2
+_DESTINATION, _OUT, _GATEWAY, _PRIORITY, _MULTIPATH, _TABLE, _NEXTHOP = 1, 4, 5, 6, 9, 15, 30
+
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_NODAD = 0x02
+_GONE = frozenset((errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT))
+_MAIN_TABLE = 254
+_IFF_UP = 1
+_LOOPBACK = 1
+_RTN_UNICAST = 1
+_RTN_LOCAL = 2
+_RTPROT_STATIC = 4
+_SCOPE_NOWHERE = 255
+_SCOPE_LINK = 253
+_USUAL_PRIORITY = {socket.AF_INET: 0, socket.AF_INET6: 1024}
+_NO_ADDRESS_GENERATION = 1
+_SKIP_STATISTICS = 8
+
+
+class Links:
+    """Those of the network namespace in which this was opened.
+
+    Methods raise OSError with the kernel's reason. What removes is content when nothing is there.
+    """
+
+    def __init__(self) -> None:
+        self._socket = netlink.Socket(netlink.ROUTE)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def all(self) -> dict[str, Link]:
+        """Every link with its global addresses, by name: two dumps."""
+        addresses: dict[int, list[str]] = {}
+        for index, address in self._addresses():
+            addresses.setdefault(index, []).append(address)
+        messages = self._link_messages()
+        names = _names(messages)
+        links = [_link(*message, names, tuple(addresses.get(message[0], ()))) for message in messages]
+        return {f"lo at {link.index}" if link.name == "lo" and link.index != _LOOPBACK else link.name: link for link in links}
+
+    def default_routes(self, links: Iterable[Link]) -> tuple[Route, ...]:
+        """The default routes of the main table, v4 and v6."""
+        names = {link.index: link.name for link in links}
+        return tuple(_default_route(route, names) for route in self._main_table() if not route.length and route.type != _RTN_LOCAL)
+
+    def destinations(self, links: Iterable[Link]) -> tuple[tuple[IPNetwork, str], ...]:
+        """What the main table routes where: network and device, the default route and link-local ones left out."""
+        names = {link.index: link.name for link in links}
+        found = []
+        for route in self._main_table():
+            if route.type == _RTN_UNICAST and route.length and _DESTINATION in route.found:
+                network = ipaddress.ip_network((route.found[_DESTINATION], route.length), strict=False)
+                if not network.is_link_local and not network.is_multicast:
+                    found.append((network, names.get(route.out, "")))
+        return tuple(found)
+
+    def default_device(self) -> str | None:
+        """The device of the best default route, v4 first."""
+        best = sorted(
+            (route.family == socket.AF_INET6, route.priority, route.out)
+            for route in self._main_table()
+            if route.type == _RTN_UNICAST and not route.length and route.out
+        )
+        return socket.if_indextoname(best[0][2]) if best else None
+
+    def create_bridge(self, name: str, mac: str, mtu: int) -> None:
+        """Only an MTU that differs from the one at birth, and is set later, does not follow the ports (br_mtu_auto_adjust)."""
+        birth = 1500 if mtu != 1500 else 1280
+        options = nested(_INFO_DATA, number(_BRIDGE_FORWARD_DELAY, 0), number(_BRIDGE_STP, 0))
+        body = _link_header.pack(0, 0, 0, 0, 0) + text(_IFNAME, name) + attribute(_ADDRESS, _mac(mac)) + number(_MTU, birth)
+        self._make(_NEWLINK, body + nested(_LINKINFO, text(_INFO_KIND, "bridge"), options))
+        try:
+            self.set(name, {"mtu": mtu})
+        except BaseException:
+            self.delete(name)
+            raise
+
+    def create_veth(self, interface: str, mac: str, mtu: int, peer: str, peer_mac: str, peer_netns: int) -> None:
+        """Both ends at once, each born where it belongs; ``peer_netns`` is an open descriptor."""
+        empty = _link_header.pack(0, 0, 0, 0, 0)
+        near = empty + text(_IFNAME, interface) + attribute(_ADDRESS, _mac(mac)) + number(_MTU, mtu)
+        far = empty + text(_IFNAME, peer) + attribute(_ADDRESS, _mac(peer_mac)) + number(_MTU, mtu) + number(_NETNS_FD, peer_netns)
+        self._make(_NEWLINK, near + nested(_LINKINFO, text(_INFO_KIND, "veth"), nested(_INFO_DATA, attribute(_VETH_PEER, far))))
+
+    def delete(self, name: str, index: int = 0) -> None:
+        index = index or self._index(name)
+        if index:
+            self._gone_is_fine(_DELLINK, _link_header.pack(0, 0, index, 0, 0))
+
+    def set(self, name: str, settings: dict[str, Any]) -> None:
+        """Any of up, mtu, mac, alias, master (a name, or None), isolated, hairpin, name: one message, and one for the flags."""
+        index = self._known(name)
+        words = b""
+        if "name" in settings:
+            words += text(_IFNAME, settings["name"])
+        if "mtu" in settings:
+            words += number(_MTU, settings["mtu"])
+        if "mac" in settings:
+            words += attribute(_ADDRESS, _mac(settings["mac"]))
+        if "alias" in settings:
+            words += attribute(_ALIAS, (settings["alias"] or "").encode())
+        if "master" in settings:
+            words += number(_MASTER, self._known(settings["master"]) if settings["master"] else 0)
+        up = int(bool(settings.get("up")))
+        header = _link_header.pack(0, 0, index, up, int("up" in settings))
+        if settings.get("master"):
+            # A port needs no address of its own; without one it floods no duplicate address detection.
+            quiet = nested(_AF_SPEC, nested(socket.AF_INET6, attribute(_INET6_ADDR_GEN_MODE, bytes([_NO_ADDRESS_GENERATION]))))
+            try:
+                self._socket.ask(_NEWLINK, header + words + quiet)
+            except OSError as error:
+                if error.errno not in (errno.EAFNOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP):
+                    raise
+                self._socket.ask(_NEWLINK, header + words)
+        elif words or "up" in settings:
+            self._socket.ask(_NEWLINK, header + words)
+        flags = [attribute(kind, bytes([settings[key]])) for key, kind in _PORT_FLAGS.items() if key in settings]
+        if flags:
+            port = nested(_LINKINFO, text(_INFO_PORT_KIND, "bridge"), nested(_INFO_PORT_DATA, *flags))
+            self._socket.ask(_NEWLINK, _link_header.pack(0, 0, index, 0, 0) + port)
+
+    def add_address(self, link: str, address: str) -> None:
+        """Without duplicate address detection: the lease is what keeps it unique, and detection takes seconds."""
+        with contextlib.suppress(FileExistsError):
+            self._make(_NEWADDR, _address_body(self._known(link), address, _NODAD if ":" in address else 0))
+
+    def remove_address(self, link: str, address: str) -> None:
+        index = self._index(link)
+        if index:
+            self._gone_is_fine(_DELADDR, _address_body(index, address, 0))
+
+    def add_route(self, destination: str, gateway: str | None, link: str) -> None:
+        network = ipaddress.ip_network(destination)
+        scope = 0 if gateway or network.version == 6 else _SCOPE_LINK
+        family = _FAMILIES[network.version]
+        header = _route_header.pack(family, network.prefixlen, 0, 0, _MAIN_TABLE, _RTPROT_STATIC, scope, _RTN_UNICAST, 0)
+        self._make(_NEWROUTE, header + self._way(network, gateway, link))
+
+    def remove_route(self, destination: str, gateway: str | None, link: str, odd: tuple[int, int, int] | None = None) -> None:
+        network = ipaddress.ip_network(destination)
+        if odd is None and network.version == 4:
+            # One default route per tos and priority: told by those it is found also where it hangs on a nexthop object.
+            odd = (_RTN_UNICAST, 0, 0)
+        kind, tos, priority = odd or (_RTN_UNICAST, 0, 0)
+        header = _route_header.pack(
+            _FAMILIES[network.version], network.prefixlen, 0, tos, _MAIN_TABLE, 0, _SCOPE_NOWHERE if odd else 0, kind, 0
+        )
+        if odd is not None:
+            self._gone_is_fine(_DELROUTE, header + (number(_PRIORITY, priority) if priority else b""))
+        elif self._index(link):
+            self._gone_is_fine(_DELROUTE, header + self._way(network, gateway, link))
+
+    def _way(self, network: IPNetwork, gateway: str | None, link: str) -> bytes:
+        return (
+            (attribute(_DESTINATION, network.network_address.packed) if network.prefixlen else b"")
+            + (attribute(_GATEWAY, ipaddress.ip_address(gateway).packed) if gateway else b"")
+            + number(_OUT, self._known(link))
+        )
+
+    def _link_messages(self) -> list[tuple[int, int, dict[int, bytes]]]:
+        """Index, flags and attributes of every link."""
+        found = []
+        for body in self._socket.dump(_GETLINK, _link_header.pack(0, 0, 0, 0, 0) + number(_EXT_MASK, _SKIP_STATISTICS)):
+            _family, _type, index, flags, _change = _link_header.unpack_from(body)
+            found.append((index, flags, attributes(body, _link_header.size)))
+        return found
+
+    def _addresses(self) -> list[tuple[int, str]]:
+        """Index of the link and address/length, or address/length peer address, of every address but link-local ones."""
+        found = []
+        for body in self._socket.dump(_GETADDR, _address_header.pack(0, 0, 0, 0, 0)):
+            _family, length, _flags, scope, index = _address_header.unpack_from(body)
+            if scope != _SCOPE_LINK:
+                words = attributes(body, _address_header.size)
+                far = words.get(_FAR)
+                own = words.get(_LOCAL) or far
+                if own is not None:
+                    note = "" if far in (None, own) else f" peer {ipaddress.ip_address(far)}"
+                    found.append((index, f"{ipaddress.ip_address(own)}/{length}{note}"))
+        return found
+
+    def _main_table(self) -> list[_RouteMessage]:
+        found = []
+        for family in _FAMILIES.values():
+            try:
+                bodies = self._socket.dump(_GETROUTE, _route_header.pack(family, 0, 0, 0, _MAIN_TABLE, 0, 0, 0, 0))
+            except FileNotFoundError:  # a table that nothing was ever put into
+                bodies = []
+            routes = [_RouteMessage(body) for body in bodies]
+            # Where a kernel has no IPv6, it answers with what it has.
+            found += [route for route in routes if route.family == family and route.table == _MAIN_TABLE]
+        return found
+
+    def _index(self, name: str) -> int:
+        if name == "lo":
+            return _LOOPBACK
+        try:
+            (body,) = self._socket.ask(_GETLINK, _link_header.pack(0, 0, 0, 0, 0) + text(_IFNAME, name))
+        except OSError as error:
+            if error.errno in (errno.ENODEV, errno.ERANGE, errno.EINVAL):
+                return 0
+            raise
+        return int(_link_header.unpack_from(body)[2])
+
+    def _known(self, name: str) -> int:
+        index = self._index(name)
+        if not index:
+            raise NotFound(f"the interface {name} vanished while it was worked on; run again")
+        return index
+
+    def _make(self, kind: int, body: bytes) -> None:
+        self._socket.ask(kind, body, netlink.CREATE | netlink.EXCLUSIVE)
+
+    def _gone_is_fine(self, kind: int, body: bytes) -> None:
+        try:
+            self._socket.ask(kind, body)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+
+
+class _RouteMessage:
+    def __init__(self, body: bytes) -> None:
+        self.family, self.length, _from, self.tos, table, _protocol, _scope, self.type, _flags = _route_header.unpack_from(body)
+        self.found = attributes(body, _route_header.size)
+        self.table = as_number(self.found.get(_TABLE)) or table
+        self.priority = as_number(self.found.get(_PRIORITY))
+        self.out = as_number(self.found.get(_OUT))
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _address_body(index: int, address: str, flags: int) -> bytes:
+    """Of address/length, or address/length peer address."""
+    own, _peer, far = address.partition(" peer ")
+    here = ipaddress.ip_interface(own)
+    there = ipaddress.ip_address(far) if far else here.ip
+    header = _address_header.pack(_FAMILIES[here.version], here.network.prefixlen, flags, 0, index)
+    return header + attribute(_LOCAL, here.ip.packed) + attribute(_FAR, there.packed)
+
+
+def _names(messages: Iterable[tuple[int, int, dict[int, bytes]]]) -> dict[int, str]:
+    """By index. The first link of a namespace is its loopback, whatever somebody has renamed it to, or has called lo."""
+    return {index: "lo" if index == _LOOPBACK else as_text(found[_IFNAME]) for index, _flags, found in messages}
+
+
+def _default_route(route: _RouteMessage, names: dict[int, str]) -> Route:
+    destination = "::/0" if route.family == socket.AF_INET6 else "0.0.0.0/0"
+    usual = route.type == _RTN_UNICAST and not route.tos and route.priority == _USUAL_PRIORITY[route.family]
+    if not usual or _MULTIPATH in route.found or _NEXTHOP in route.found or route.out not in names:
+        return Route(destination, None, "", (route.type, route.tos, route.priority))
+    gateway = route.found.get(_GATEWAY)
+    return Route(destination, str(ipaddress.ip_address(gateway)) if gateway else None, names[route.out])
+
+
+def _link(index: int, flags: int, found: dict[int, bytes], names: dict[int, str], addresses: tuple[str, ...]) -> Link:
+    info = attributes(found.get(_LINKINFO, b""))
+    port = attributes(info.get(_INFO_PORT_DATA, b"")) if as_text(info.get(_INFO_PORT_KIND)) == "bridge" else {}
+    name = as_text(found[_IFNAME])
+    return Link(
+        name=names[index],
+        index=index,
+        renamed="" if names[index] == name else name,
+        kind=as_text(info.get(_INFO_KIND)),
+        mac=found.get(_ADDRESS, b"").hex(":"),
+        mtu=as_number(found.get(_MTU)),
+        up=bool(flags & _IFF_UP),
+        master=names.get(as_number(found.get(_MASTER))),
+        alias=as_text(found.get(_ALIAS)) or None,
+        isolated=bool(as_number(port.get(_PORT_FLAGS["isolated"]))),
+        hairpin=bool(as_number(port.get(_PORT_FLAGS["hairpin"]))),
+        peer=as_number(found.get(_PEER)),
+        addresses=addresses,
+    )

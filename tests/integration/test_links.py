@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine reads from rtnetlink is what iproute2 reads from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from host import Host
+
+ZOO = """
+ip link add br0 type bridge; ip link add br1 address 02:00:00:00:00:01 mtu 9000 type bridge
+ip netns add far; ip link add v0 type veth peer name v1; ip link add v2 type veth peer name v3 netns far
+ip link set v0 master br0; ip link set v0 type bridge_slave isolated on hairpin on; ip link set v0 alias 'podnet:x y' up
+ip link set v2 master br1; ip link set v1 mtu 1280 address 02:00:00:00:00:02 up
+ip link add d0 type bridge; ip link add d1 up type bridge; ip link set d0 alias ''
+for kind in 'd1.7 link d1 type vlan id 7' 'bond0 type bond' 'vrf0 type vrf table 100' 'wg0 type wireguard' 'du0 type dummy' \\
+    'mv0 link d1 type macvlan' 'vx0 type vxlan id 5 dstport 4789' 'gre0 type gretap remote 192.0.2.9' 'ipip0 type ipip remote 192.0.2.9'; do
+    ip link add $kind || echo not on this kernel: $kind
+done
+ip addr add 192.0.2.1/24 dev d1; ip addr add 192.0.2.77/32 dev d1; ip addr add 203.0.113.1 peer 203.0.113.2/32 dev d1
+ip addr add 2001:db8::1/64 dev d1 nodad; ip addr add 2001:db8:5::1 peer 2001:db8:5::2/128 dev d1 nodad; ip addr add 10.7.0.1/16 dev v1
+ip route add default via 192.0.2.254 dev d1; ip route add default via 192.0.2.253 dev d1 metric 50
+ip -6 route add default via 2001:db8::fe dev d1; ip route add 10.99.0.0/16 via 192.0.2.254 dev d1
+ip -6 route add 2001:db8:99::/48 via 2001:db8::fe dev d1; ip route add blackhole 10.98.0.0/16
+ip route add 10.97.0.0/16 dev d1 table 77; ip route add default dev d1 table 77
+ip route add 10.96.0.0/16 nexthop via 192.0.2.254 dev d1 nexthop via 192.0.2.252 dev d1
+"""
+
+
+def test_links_of_every_kind(host: Host) -> None:
+    host.sh(ZOO)
+    seen = host.drive({"links": True})
+    told: list[dict[str, Any]] = host.json("ip", "-j", "-d", "addr")
+    assert set(seen["links"]) == {link["ifname"] for link in told} >= {"br0", "br1", "v0", "v1", "v2", "d0", "d1"}
+    for link in told:
+        info = link.get("linkinfo", {})
+        port = info.get("info_slave_data", {}) if info.get("info_slave_kind") == "bridge" else {}
+        far = {a["local"]: a["address"] for a in link["addr_info"] if "address" in a}
+        expected = {
+            "name": link["ifname"],
+            "index": link["ifindex"],
+            "renamed": "",
+            "kind": info.get("info_kind", ""),
+            "mac": link.get("address", ""),
+            "mtu": link["mtu"],
+            "up": "UP" in link["flags"],
+            "master": link.get("master"),
+            "alias": link.get("ifalias"),
+            "isolated": port.get("isolated", False),
+            "hairpin": port.get("hairpin", False),
+            "addresses": [
+                f"{a['local']}/{a['prefixlen']}" + (f" peer {far[a['local']]}" if a["local"] in far else "")
+                for a in link["addr_info"]
+                if a["scope"] != "link"
+            ],
+        }
+        found = seen["links"][link["ifname"]]
+        assert {key: found[key] for key in expected} == expected
+    for name in ("v0", "v1"):
+        other = {"v0": "v1", "v1": "v0"}[name]
+        assert seen["links"][name]["peer"] == seen["links"][other]["index"]
+
+
+def test_routes(host: Host) -> None:
+    host.sh(ZOO)
+    seen = host.drive({"links": True})
+    assert seen["default_device"] == "d1"
+    assert seen["default_routes"] == [
+        {"destination": "0.0.0.0/0", "gateway": "192.0.2.254", "link": "d1", "odd": None},
+        {"destination": "0.0.0.0/0", "gateway": None, "link": "", "odd": [1, 0, 50]},
+        {"destination": "::/0", "gateway": "2001:db8::fe", "link": "d1", "odd": None},
+    ]
+    # Those with several next hops have no single device; table 77 is not the main one.
+    assert seen["destinations"] == {
+        "192.0.2.0/24": "d1",
+        "203.0.113.2/32": "d1",
+        "10.7.0.0/16": "v1",
+        "10.99.0.0/16": "d1",
+        "10.96.0.0/16": "",
+        "2001:db8::/64": "d1",
+        "2001:db8:5::1/128": "d1",
+        "2001:db8:5::2/128": "d1",
+        "2001:db8:99::/48": "d1",
+    }
+
+
+def test_a_host_on_which_no_route_was_ever_set(host: Host) -> None:
+    assert host.drive({"links": True})["default_routes"] == []
