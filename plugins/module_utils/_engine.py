@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._host import rules
 from ._host.apply import Step, apply
 from ._host.machine import Machine, require_privileges
 from ._host.observe import observe, observe_books
@@ -157,13 +156,15 @@ class _Session:
 
     def draft(self) -> Draft:
         """A new draft on what was last observed."""
-        return Draft.of(self._observed, lambda: secrets.token_hex(8), canonical=rules.canonical, check=self._settings.check)
+        return Draft.of(self._observed, lambda: secrets.token_hex(8), canonical=self._machine.tables.canonical, check=self._settings.check)
 
     def run(self, plan_it: Callable[[Draft], None]) -> Plan:
         plan_it(self._planned)
         plan = self._planned.finish()
-        if not self._settings.check and plan.changed:
-            apply(plan, self._machine, self._settings.after)
+        if not self._settings.check:
+            if plan.changed:
+                apply(plan, self._machine, self._settings.after)
+            self._machine.tables.remember(self._machine.records.signature())
         return plan
 
     def outlook(self, plan: Plan) -> Draft:

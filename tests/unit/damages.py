@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Ruleset
+from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import PER_SANDBOX, PRIVATE
 from hypothesis import strategies as st
 from kernel import NetNamespace
 from model import World
@@ -146,7 +148,15 @@ def _lose_leases(world: World, data: st.DataObject) -> None:
 
 
 def _change_rules(world: World, data: st.DataObject) -> None:
-    world.rules = data.draw(st.sampled_from(("", "table inet podnet {\n}")))
+    damaged = [Ruleset(), Ruleset("table inet podnet {\n}", {})]
+    if world.rules.frame:
+        emptied = {block: frozenset[str]() for block in PER_SANDBOX}
+        damaged += [
+            Ruleset(world.rules.frame, emptied),
+            Ruleset(world.rules.frame, {**emptied, PRIVATE: frozenset(('"foreign"',))}),
+            Ruleset(world.rules.frame.replace("drop", "accept", 1), world.rules.elements),
+        ]
+    world.rules = data.draw(st.sampled_from(damaged))
 
 
 def _change_inside(world: World, data: st.DataObject) -> None:

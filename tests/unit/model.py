@@ -11,7 +11,7 @@ from functools import singledispatchmethod
 
 from ansible_collections.podnet.linux.plugins.module_utils._plan import operations as ops
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Plan
-from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link, Ruleset
 from kernel import ModelError, NetNamespace
 from state import HOST, IPC_SYSCTLS, POD_SYSCTLS, Process, State
 
@@ -121,7 +121,22 @@ class World(State):
 
     @perform.register
     def _load_rules(self, operation: ops.LoadRules) -> None:
-        self.rules = operation.ruleset.strip()
+        frame = operation.ruleset.frame.strip()
+        self.rules = Ruleset(frame, operation.ruleset.elements) if frame else Ruleset()
+
+    @perform.register
+    def _change_elements(self, operation: ops.ChangeElements) -> None:
+        known = self.rules.elements or {}
+        for block, gone in operation.removed.items():
+            if not gone <= known[block]:
+                raise ModelError(f"{block} has no {gone - known[block]}")
+        self.rules = Ruleset(
+            self.rules.frame,
+            {
+                block: (held - operation.removed.get(block, frozenset())) | operation.added.get(block, frozenset())
+                for block, held in known.items()
+            },
+        )
 
     @perform.register
     def _flush_conntrack(self, operation: ops.FlushConntrack) -> None:

@@ -20,9 +20,11 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import
     Observed,
     Pause,
     Pin,
+    Ruleset,
     SandboxView,
     Sysctl,
 )
+from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import NAME, elements
 from ansible_collections.podnet.linux.plugins.module_utils._spec.fields import IPAddress
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import Network
 from ansible_collections.podnet.linux.plugins.module_utils._spec.pool import Pool
@@ -84,7 +86,7 @@ class State:
     files: dict[str, str] = field(default_factory=dict)
     roots: dict[str, str | None] = field(default_factory=dict)
     kept: dict[tuple[str, str], str | None] = field(default_factory=dict)
-    rules: str = ""
+    rules: Ruleset = field(default_factory=Ruleset)
     listeners: Mapping[str, tuple[Listener, ...]] = field(default_factory=lambda: dict.fromkeys(("tcp", "udp", "sctp"), ()))
     resolvers: tuple[IPAddress, ...] = (ipaddress.ip_address("192.0.2.53"), ipaddress.ip_address("2001:db8::53"))
     counter: int = 1000
@@ -175,7 +177,7 @@ class State:
             ipv6_interfaces=tuple(link.name for link in self.host.links.values() if link.master is None and link.name != "lo"),
             resolvers=self.resolvers,
             sysctl_dropin=self.files.get(DROPIN),
-            rules=self.rules,
+            tables={NAME: self._tables(sandboxes, networks)},
             listeners=self.listeners,
             namespace_files=frozenset(f"psb-{where[:8]}" for where, kind in self.pins if kind == "net"),
             views={key: self.view(sandbox) for key, sandbox in sandboxes.items()},
@@ -185,6 +187,10 @@ class State:
                 **{path: NetnsTarget("good", self._seen(number)) for path, number in self.paths.items()},
             },
         )
+
+    def _tables(self, sandboxes: Mapping[str, Sandbox], networks: Mapping[str, Network]) -> Ruleset:
+        """Not listed where nothing but our runs has touched them."""
+        return Ruleset(self.rules.frame, None) if self.rules.elements == elements(sandboxes.values(), networks) else self.rules
 
     def view(self, sandbox: Sandbox) -> SandboxView:
         state = self.states.get(sandbox.id)

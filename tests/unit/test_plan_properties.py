@@ -105,7 +105,7 @@ def test_a_removal_leaves_nothing_behind(data: st.DataObject) -> None:
     world = scenarios.lived_in(data)
     emptied = apply(world, networks(world, *({"name": name, "state": "absent", "force": True} for name in sorted(world.networks()))))
     emptied = apply(emptied, sandboxes(emptied, *({"id": item, "state": "absent"} for item in emptied.sandboxes())))
-    for left in (emptied.records, emptied.pins, emptied.states, emptied.runtimes, emptied.veths, emptied.processes, emptied.rules):
+    for left in (emptied.records, emptied.pins, emptied.states, emptied.runtimes, emptied.veths, emptied.processes, emptied.rules.frame):
         assert not left
     assert not _leased(emptied) and not any(emptied.cursors.values())
     assert set(emptied.host.links) == {"lo", "ens3", "docker0"}

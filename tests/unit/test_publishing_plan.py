@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.podnet.linux.plugins.module_utils._errors import InvalidArgument, PortInUse
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import UNKNOWN
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Listener
-from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import Flow, FlushConntrack, LoadRules, SetSysctl
-from ansible_collections.podnet.linux.plugins.module_utils._plan.rules import blocks
+from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeElements, Flow, FlushConntrack, SetSysctl
+from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import blocks
 from ansible_collections.podnet.linux.plugins.module_utils._spec.forward import PortForward, port_forwards
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,7 +144,7 @@ def test_two_sandboxes_may_change_places(pods0: World) -> None:
     items = [{"name": name, "network": "pods0", "port_forwards": [f"{port}:80"]} for name, port in (("a", 1), ("b", 2))]
     world = apply(pods0, sandboxes(pods0, *items))
     swapped = [{"name": "a", "port_forwards": ["2:80"]}, {"name": "b", "port_forwards": ["1:80"]}]
-    assert published(apply(world, sandboxes(world, *swapped)), "any4") == ["tcp . 2 : 10.90.0.2 . 80", "tcp . 1 : 10.90.0.3 . 80"]
+    assert published(apply(world, sandboxes(world, *swapped)), "any4") == ["tcp . 1 : 10.90.0.3 . 80", "tcp . 2 : 10.90.0.2 . 80"]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_udp_flows_are_forgotten_where_a_port_leads_elsewhere(pods0: World) -> N
     (flush,) = operations(plan, FlushConntrack)
     assert flush.flows == (Flow(4, None, 53, (ip_address("10.90.0.2"), 53)), Flow(4, None, 53, None))
     kinds = [type(operation) for operation in plan.operations]
-    assert kinds.index(LoadRules) < kinds.index(FlushConntrack)
+    assert kinds.index(ChangeElements) < kinds.index(FlushConntrack)
     assert not operations(sandboxes(world, {"name": "a", "labels": {"x": "y"}}), FlushConntrack)
 
 

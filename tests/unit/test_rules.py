@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import LoadRules, Phase
-from ansible_collections.podnet.linux.plugins.module_utils._plan.rules import render
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Ruleset
+from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeElements, LoadRules, Phase
+from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import frame, parsed
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import Network, NetworkRequest
 from model import World, apply
-from runs import networks
+from runs import made, networks, sandboxes
 
 
 def network(name: str = "a", **options: Any) -> Network:
@@ -32,7 +33,7 @@ def elements(ruleset: str, name: str) -> set[str]:
 
 
 def may_pass(*declared: Network) -> set[tuple[str, str]]:
-    pairs = elements(render(declared), "may_pass")
+    pairs = elements(frame(declared), "may_pass")
     return {(first.strip('"'), second.strip('"')) for first, second in (pair.split(" . ") for pair in pairs)}
 
 
@@ -80,76 +81,76 @@ def test_look_alike_networks_are_not_mixed_up() -> None:
 
 
 def test_internal_networks_are_dropped_both_ways() -> None:
-    ruleset = render([network("a", internal=True), network("b")])
+    ruleset = frame([network("a", internal=True), network("b")])
     assert elements(ruleset, "internal") == {'"a"'}
     assert chain(ruleset, "forward")[1:3] == ["iifname @internal goto within", "oifname @internal drop"]
     assert chain(ruleset, "within") == ["iifname . oifname @may_pass goto through", "drop"]
 
 
 def test_every_bridge_is_known() -> None:
-    assert elements(render([network("a"), network("b", internal=True)]), "bridges") == {'"a"', '"b"'}
+    assert elements(frame([network("a"), network("b", internal=True)]), "bridges") == {'"a"', '"b"'}
 
 
 def test_nat_covers_both_families() -> None:
-    ruleset = render([network("a")])
+    ruleset = frame([network("a")])
     assert (elements(ruleset, "nat4"), elements(ruleset, "nat6")) == ({"10.90.0.0/24"}, {"fd00:90::/64"})
 
 
 @pytest.mark.parametrize("options", ({"nat": False}, {"internal": True}))
 def test_without_nat_nothing_is_masqueraded(options: dict[str, Any]) -> None:
-    ruleset = render([network("a", **options)])
+    ruleset = frame([network("a", **options)])
     assert (elements(ruleset, "nat4"), elements(ruleset, "nat6")) == (set(), set())
 
 
 def test_what_goes_to_another_network_is_not_masqueraded() -> None:
-    postrouting = chain(render([network("a")]), "postrouting")
+    postrouting = chain(frame([network("a")]), "postrouting")
     assert postrouting.index("oifname @bridges jump inward") < postrouting.index("ip saddr @nat4 masquerade")
-    assert chain(render([network("a")]), "inward")[-1] == "accept"
+    assert chain(frame([network("a")]), "inward")[-1] == "accept"
 
 
 def test_inbound_lets_in_answers_and_published_ports_only() -> None:
-    assert chain(render([network("a")]), "inbound") == [
+    assert chain(frame([network("a")]), "inbound") == [
         "ct state established,related goto through",
         "ct status dnat goto through",
         "drop",
     ]
-    assert chain(render([network("a")]), "through") == ["meta mark set meta mark | 0x00001000 accept"]
+    assert chain(frame([network("a")]), "through") == ["meta mark set meta mark | 0x00001000 accept"]
 
 
 @pytest.mark.parametrize("host_access", (True, False))
 def test_host_access_closes_the_way_to_the_host(host_access: bool) -> None:
-    assert (elements(render([network("a", host_access=host_access)]), "closed") == {'"a"'}) is not host_access
+    assert (elements(frame([network("a", host_access=host_access)]), "closed") == {'"a"'}) is not host_access
 
 
 def test_gateway_dns_stays_allowed_where_the_gateway_is_a_resolver() -> None:
-    ruleset = render([network("a", host_access=False, dns=["10.90.0.1", "fd00:90::1", "192.0.2.1"])])
+    ruleset = frame([network("a", host_access=False, dns=["10.90.0.1", "fd00:90::1", "192.0.2.1"])])
     assert elements(ruleset, "dns4") == {'"a" . 10.90.0.1'}
     assert elements(ruleset, "dns6") == {'"a" . fd00:90::1'}
 
 
 def test_gateway_dns_is_not_allowed_where_the_gateway_is_no_resolver() -> None:
-    assert elements(render([network("a", host_access=False)]), "dns4") == set()
+    assert elements(frame([network("a", host_access=False)]), "dns4") == set()
 
 
 def test_what_reaches_a_closed_host_is_dropped_at_the_end() -> None:
-    assert chain(render([network("a", host_access=False)]), "to_host")[-1] == "drop"
+    assert chain(frame([network("a", host_access=False)]), "to_host")[-1] == "drop"
 
 
 def test_no_network_means_no_table() -> None:
-    assert render([]) == ""
+    assert frame([]) == ""
 
 
 def test_a_network_that_goes_has_no_rules() -> None:
-    assert render([replace(network("a"), removing=True)]) == ""
+    assert frame([replace(network("a"), removing=True)]) == ""
 
 
 def test_the_order_of_networks_does_not_matter() -> None:
     declared = [network("a", isolation="none"), network("b", isolation="none"), network("c", internal=True)]
-    assert len({render(order) for order in itertools.permutations(declared)}) == 1
+    assert len({frame(order) for order in itertools.permutations(declared)}) == 1
 
 
 def test_ipv4_and_ipv6_share_the_table() -> None:
-    assert render([network("a")]).startswith("table inet podnet {\n")
+    assert frame([network("a")]).startswith("table inet podnet {\n")
 
 
 def test_rules_are_loaded_before_the_bridge_is_made(world: World) -> None:
@@ -159,14 +160,82 @@ def test_rules_are_loaded_before_the_bridge_is_made(world: World) -> None:
 
 def test_removing_the_last_network_removes_the_table(pods0: World) -> None:
     plan = networks(pods0, {"name": "pods0", "state": "absent"})
-    assert [operation.ruleset for operation in plan.operations if isinstance(operation, LoadRules)] == [""]
+    assert [operation.ruleset.frame for operation in plan.operations if isinstance(operation, LoadRules)] == [""]
 
 
 def test_altered_rules_are_loaded_anew(pods0: World) -> None:
     before = pods0.rules
-    pods0.rules = pods0.rules.replace("drop", "accept", 1)
+    pods0.rules = replace(pods0.rules, frame=pods0.rules.frame.replace("drop", "accept", 1))
     assert apply(pods0, networks(pods0, {"name": "pods0"})).rules == before
 
 
-def test_what_is_loaded_is_compared_in_the_form_nft_lists_it(pods0: World) -> None:
+def test_rules_that_are_as_wanted_are_left_alone(pods0: World) -> None:
     assert not [operation for operation in networks(pods0, {"name": "pods0"}).operations if isinstance(operation, LoadRules)]
+
+
+def test_a_new_sandbox_brings_its_elements_alone(pods0: World) -> None:
+    plan = sandboxes(pods0, {"name": "web", "network": "pods0", "port_forwards": ["80:80"]})
+    (change,) = (operation for operation in plan.operations if isinstance(operation, (LoadRules, ChangeElements)))
+    assert isinstance(change, ChangeElements)
+    assert (change.added["inet map any4"], change.removed) == ({"tcp . 80 : 10.90.0.2 . 80"}, {})
+
+
+def test_elements_that_were_lost_or_are_foreign_are_set_right_one_by_one(pods0: World) -> None:
+    world = made(pods0, sandbox={"name": "web", "network": "pods0", "port_forwards": ["80:80", "81:81"]})
+    known = world.rules.elements or {}
+    world.rules = replace(
+        world.rules, elements={**known, "inet map any4": frozenset(("tcp . 81 : 10.90.0.2 . 81", "tcp . 9 : 192.0.2.1 . 9"))}
+    )
+    plan = sandboxes(world, {"name": "web"})
+    (change,) = (operation for operation in plan.operations if isinstance(operation, (LoadRules, ChangeElements)))
+    assert isinstance(change, ChangeElements)
+    assert change.added == {"inet map any4": {"tcp . 80 : 10.90.0.2 . 80"}}
+    assert change.removed == {"inet map any4": {"tcp . 9 : 192.0.2.1 . 9"}}
+    assert apply(world, plan).rules.elements == known
+
+
+LISTING = """table inet podnet {
+\tcomment "podnet.linux"
+\tset bridges {
+\t\ttype ifname
+\t\telements = { "b",
+\t\t\t"a" }
+\t}
+
+\tmap host6 {
+\t\ttype ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service
+\t\telements = { 2001:db8::1 . 17 . 53 : fd00:90::2 . 53 }
+\t}
+
+\tmap any4 {
+\t\ttype inet_proto . inet_service : ipv4_addr . inet_service
+\t\telements = { 6 . 6 : 10.90.0.2 . 17,
+\t\t\t132 . 81 : 10.90.0.2 . 81 }
+\t}
+
+\tchain guard {
+\t\ttype filter hook prerouting priority raw; policy accept;
+\t}
+}
+table bridge podnet {
+\tcomment "podnet.linux"
+\tset private {
+\t\ttype ifname
+\t\telements = { "vh-00000000" }
+\t}
+}
+"""
+
+
+def test_a_listing_is_taken_apart() -> None:
+    found = parsed(LISTING)
+    assert found.elements == {
+        "inet map host4": set(),
+        "inet map host6": {"2001:db8::1 . udp . 53 : fd00:90::2 . 53"},
+        "inet map any4": {"tcp . 6 : 10.90.0.2 . 17", "sctp . 81 : 10.90.0.2 . 81"},
+        "inet map any6": set(),
+        "bridge set private": {'"vh-00000000"'},
+    }
+    assert 'elements = { "a", "b" }' in found.frame and found.frame.count("elements") == 1
+    assert found.frame.count("chain guard") == found.frame.count("set private") == 1
+    assert parsed("") == Ruleset("", found.elements and dict.fromkeys(found.elements, frozenset()))

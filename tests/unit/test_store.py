@@ -177,7 +177,7 @@ def test_json_that_is_no_plain_file_is_named(tmp_path: Path, kind: str) -> None:
 
 def test_a_record_comes_back(store: Path, network: Network) -> None:
     records.write("network", "pods0", network.as_record(), BOOT)
-    assert records.load_networks() == {"pods0": network}
+    assert records.Records().networks() == {"pods0": network}
 
 
 def test_a_record_that_is_not_persistent_is_forgotten_by_a_reboot(store: Path) -> None:
@@ -189,25 +189,25 @@ def test_a_record_that_is_not_persistent_is_forgotten_by_a_reboot(store: Path) -
 def test_a_record_never_lies_in_both_places(store: Path) -> None:
     for persistent in (True, False):
         records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web", persistent=persistent).as_record(), BOOT)
-    assert len(list(store.rglob("*.json"))) == 1 and not records.load_sandboxes()[ID].persistent
+    assert len(list(store.rglob("*.json"))) == 1 and not records.Records().sandboxes()[ID].persistent
 
 
 @pytest.mark.parametrize("persistent", (True, False))
 def test_a_deleted_record_is_gone(store: Path, persistent: bool) -> None:
     records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web", persistent=persistent).as_record(), BOOT)
     records.delete("sandbox", ID)
-    assert not records.load_sandboxes()
+    assert not records.Records().sandboxes()
 
 
 def test_without_a_store_there_are_no_records(store: Path) -> None:
-    assert (records.load_networks(), records.load_sandboxes(), leases.load()) == ({}, {}, {})
+    assert (records.Records().networks(), records.Records().sandboxes(), leases.load()) == ({}, {}, {})
 
 
 def test_a_newer_schema_is_refused(store: Path, network: Network) -> None:
     path = store / "lib/networks/pods0.json"
     write_record({**network.as_record(), "schema": records.SCHEMA + 1}, path)
     with pytest.raises(StateCorrupt, match=f"{path} has schema {records.SCHEMA + 1}"):
-        records.load_networks()
+        records.Records().networks()
 
 
 def test_an_older_schema_is_migrated(store: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,14 +215,14 @@ def test_an_older_schema_is_migrated(store: Path, network: Network, monkeypatch:
     write_record({**{key: value for key, value in old.items() if key != "nat"}, "masquerade": False}, store / "lib/networks/pods0.json")
     monkeypatch.setattr(records, "SCHEMA", records.SCHEMA + 1)
     monkeypatch.setitem(records.MIGRATIONS, records.SCHEMA - 1, lambda record: {**record, "nat": record["masquerade"]})
-    assert records.load_networks()["pods0"].nat is False
+    assert records.Records().networks()["pods0"].nat is False
 
 
 @pytest.mark.parametrize("schema", (None, "1", 1.0, [], 0, -1))
 def test_a_schema_that_is_none_is_refused(store: Path, network: Network, schema: object) -> None:
     write_record({**network.as_record(), "schema": schema}, store / "lib/networks/pods0.json")
     with pytest.raises(StateCorrupt, match=r"pods0\.json"):
-        records.load_networks()
+        records.Records().networks()
 
 
 @pytest.mark.parametrize(
@@ -231,13 +231,13 @@ def test_a_schema_that_is_none_is_refused(store: Path, network: Network, schema:
 def test_a_record_that_is_not_whole_is_named(store: Path, network: Network, change: dict[str, Any]) -> None:
     write_record({**network.as_record(), **change}, store / "lib/networks/pods0.json")
     with pytest.raises(StateCorrupt, match=r"pods0\.json does not hold a whole record|pods0\.json holds"):
-        records.load_networks()
+        records.Records().networks()
 
 
 def test_a_record_under_the_name_of_another_is_refused(store: Path, network: Network) -> None:
     write_record(network.as_record(), store / "lib/networks/pods.json")
     with pytest.raises(StateCorrupt, match=r"pods\.json holds the record of pods0"):
-        records.load_networks()
+        records.Records().networks()
 
 
 def books(key: str = "pods0") -> dict[Any, str]:

@@ -20,7 +20,7 @@ from .._plan.operations import Operation
 from .._plan.problems import problem
 from .._spec.fields import sysctl_home
 from .._store import files, leases, paths, records
-from . import cgroups, conntrack, firewall, namespaces, processes, rootfs, rules
+from . import cgroups, conntrack, firewall, namespaces, processes, rootfs
 from .machine import Machine, pin
 from .observe import owned_identities
 
@@ -194,7 +194,12 @@ def _delete_veth(operation: ops.DeleteVeth, machine: Machine) -> None:
 
 @perform.register
 def _load_rules(operation: ops.LoadRules, machine: Machine) -> None:
-    rules.load(operation.ruleset)
+    machine.tables.load(operation.ruleset)
+
+
+@perform.register
+def _change_elements(operation: ops.ChangeElements, machine: Machine) -> None:
+    machine.tables.change(operation.added, operation.removed)
 
 
 @perform.register
@@ -305,7 +310,7 @@ def _stop_pause(operation: ops.StopPause, machine: Machine) -> None:
 
 @perform.register
 def _end_processes(operation: ops.EndProcesses, machine: Machine) -> None:
-    sandbox = records.load_sandboxes().get(operation.where)
+    sandbox = machine.records.sandboxes().get(operation.where)
     if sandbox is None:
         return
     pause = (machine.state(operation.where) or {}).get("pause") or {}

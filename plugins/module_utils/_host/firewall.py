@@ -10,7 +10,7 @@ import re
 from .._errors import KernelError
 from .._plan.firewall import COMMENT, MARK
 from .._plan.observed import ForeignChain
-from .._plan.rules import NAME
+from .._plan.ruleset import NAME
 from . import programs
 
 OFFERS = ("DOCKER-USER", "ufw-user-forward", "ufw6-user-forward")

@@ -12,8 +12,10 @@ from typing import Any
 
 from .._errors import NotPermitted
 from .._store import files, paths
+from .._store.records import Records
 from . import namespaces
 from .links import Links
+from .rules import Tables
 
 _CAP_NET_ADMIN = 12
 _CAP_SYS_ADMIN = 21
@@ -21,11 +23,13 @@ _OPEN_AT_MOST = 32
 
 
 class Machine:
-    """Holds sockets open across operations; close() it."""
+    """Holds sockets open and what was read across operations; close() it."""
 
     def __init__(self) -> None:
         self.boot_id = (files.read("/proc/sys/kernel/random/boot_id") or "").strip()
         self.host = Links()
+        self.records = Records()
+        self.tables = Tables(self.boot_id)
         self._inside: OrderedDict[str, Links] = OrderedDict()
 
     def close(self) -> None:

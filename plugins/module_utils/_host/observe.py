@@ -17,7 +17,7 @@ from .._plan.resolver import MARK, resolver_files
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, leases, paths, records
-from . import firewall, namespaces, processes, rootfs, rules, sockets
+from . import firewall, namespaces, processes, rootfs, sockets
 from .links import Links
 from .machine import Machine, net_pin, pin
 
@@ -26,8 +26,8 @@ _RESOLVER_FILES = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/run
 
 def observe(machine: Machine, *, debris: bool = False) -> Observed:
     """Everything a plan may need; what lies inside sandboxes is looked at when asked for."""
-    networks = records.load_networks()
-    sandboxes = records.load_sandboxes()
+    networks = machine.records.networks()
+    sandboxes = machine.records.sandboxes()
     shelves = leases.load()
     links = machine.host.all()
     device = machine.host.default_device()
@@ -51,7 +51,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         ipv6_interfaces=tuple(link.name for link in links.values() if link.master is None and link.name != "lo"),
         resolvers=_resolvers(),
         sysctl_dropin=files.read(DROPIN),
-        rules=rules.listed(),
+        tables=Lazy(lambda _name: machine.tables.seen(machine.records.signature())),
         namespace_files=frozenset(_names(paths.NETNS)),
         views=Lazy(view),
         occupants=Lazy(occupants),
@@ -67,8 +67,8 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
 def observe_books(machine: Machine, *, host: bool) -> Observed:
     """What leasing alone depends on. ``host``: with what is root's, networks and sandboxes."""
     return Observed(
-        networks=records.load_networks() if host else {},
-        sandboxes=records.load_sandboxes() if host else {},
+        networks=machine.records.networks() if host else {},
+        sandboxes=machine.records.sandboxes() if host else {},
         pools=Lazy(records.load_pool),
         shelves=leases.load(),
         host_addresses=frozenset(address for link in machine.host.all().values() for address in link.ips),

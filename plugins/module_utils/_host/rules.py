@@ -1,26 +1,94 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our nftables tables: listed once, replaced in one transaction."""
+"""Our nftables tables: listed where they may have changed, replaced or amended in one transaction."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import socket
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache, cached_property
+from typing import Any
 
-from .._errors import KernelError, KernelUnsupported, MissingDependency, NotOurs
-from .._plan.rules import COMMENT, FAMILIES, NAME
-from . import namespaces, programs
+from .._errors import KernelError, KernelUnsupported, MissingDependency, NotOurs, StateCorrupt
+from .._plan.observed import Elements, Ruleset
+from .._plan.ruleset import COMMENT, FAMILIES, NAME, parsed, script, statements
+from .._store import files, paths
+from . import namespaces, netlink, programs
 
 OLDEST = (1, 0, 2)
 
-_ELEMENTS = re.compile(r"elements = \{(.*?)\}", re.DOTALL)
+_GET_GENERATION = 10 << 8 | 16
+_GENERATION_ID = 1
+_SO_NETNS_COOKIE = 71
+_NOTE = f"{paths.RUN}/rules.json"
+_KEYS = {"boot_id", "netns", "generation", "records", "nft", "frame", "canonical"}
 
 
-def listed() -> str:
-    """What the kernel holds, in a canonical form; empty where there is none of our tables. Raises NotOurs for a foreign one."""
+class Tables:
+    """What one run sees and makes of them.
+
+    Listing thousands of elements takes longer than adding one. The kernel counts the transactions of each network namespace
+    (NFT_MSG_GETGEN); a run that ends well writes down at which count the tables were what the records mean. As long as
+    neither the count nor the records have changed, there is nothing to list.
+    """
+
+    def __init__(self, boot_id: str) -> None:
+        self._boot_id = boot_id
+        self._seen_at: int | None = None
+        self._commits = 0
+        self._wanted: tuple[str, str] | None = None
+
+    def seen(self, signature: str) -> Ruleset:
+        """What is loaded; ``signature`` is that of the records. Raises NotOurs for a foreign table of our name."""
+        self._seen_at = _generation()
+        if self._seen_at is not None and (self._note.get("generation"), self._note.get("records")) == (self._seen_at, signature):
+            return Ruleset(self._note["canonical"], None)
+        return _listed()
+
+    @cached_property
+    def _note(self) -> dict[str, Any]:
+        """Empty where there is none that holds for this boot and namespace."""
+        with contextlib.suppress(StateCorrupt):
+            note = files.read_json(_NOTE) or {}
+            if note.keys() == _KEYS and note["boot_id"] == self._boot_id and note["netns"] == _cookie() is not None:
+                return note
+        return {}
+
+    def canonical(self, frame: str) -> str:
+        """As this nft lists it on this kernel, found out in an empty network namespace."""
+        if self._wanted is None or self._wanted[0] != frame:
+            known = self._note.get("frame") == frame and self._note.get("nft") == _nft_file()
+            self._wanted = frame, self._note["canonical"] if known else _as_listed(frame) if frame else ""
+        return self._wanted[1]
+
+    def load(self, ruleset: Ruleset) -> None:
+        """Replace our tables, or remove them where the frame is empty."""
+        _load(ruleset)
+        self._commits += 1
+
+    def change(self, added: Elements, removed: Elements) -> None:
+        _commit(statements("delete", removed) + statements("add", added))
+        self._commits += 1
+
+    def remember(self, signature: str) -> None:
+        """Note that the tables are what the records of this signature mean, if nobody else has touched any since."""
+        if self._wanted is None or self._seen_at is None:
+            return
+        frame, canonical = self._wanted
+        count = self._seen_at + self._commits
+        if not frame or count != _generation():
+            files.remove(_NOTE)
+            return
+        note = {"generation": count, "records": signature, "nft": _nft_file(), "frame": frame, "canonical": canonical}
+        if note != {key: self._note.get(key) for key in note}:
+            files.write_json(_NOTE, {**note, "boot_id": self._boot_id, "netns": _cookie()})
+
+
+def _listed() -> Ruleset:
     found = _list(FAMILIES)
     if found is None:
         # Not all of them are there.
@@ -29,16 +97,13 @@ def listed() -> str:
         if table.strip() and f'comment "{COMMENT}"' not in table:
             family = table.removeprefix("table ").split()[0]
             raise NotOurs(f"the nftables table {family} {NAME} was not made by podnet.linux; rename or delete it")
-    return _canonical(found)
+    return parsed(found)
 
 
-@lru_cache(maxsize=8)
-def canonical(ruleset: str) -> str:
-    """The ruleset as this nft lists it on this kernel, found out in an empty network namespace."""
-
+def _as_listed(frame: str) -> str:
     def load_and_list() -> None:
-        load(ruleset)
-        found.append(listed())
+        _load(Ruleset(frame))
+        found.append(_listed().frame)
 
     found: list[str] = []
     for fd in namespaces.create(("net",), load_and_list).values():
@@ -46,17 +111,21 @@ def canonical(ruleset: str) -> str:
     return found[0]
 
 
-def load(ruleset: str) -> None:
-    """Replace our tables, or remove them where the ruleset is empty: one transaction, all or nothing."""
-    script = "".join(f"table {family} {NAME}\ndelete table {family} {NAME}\n" for family in FAMILIES) + ruleset
-    result = programs.run([_nft(), "--file", "-"], script)
+def _load(ruleset: Ruleset) -> None:
+    _commit("".join(f"table {family} {NAME}\ndelete table {family} {NAME}\n" for family in FAMILIES) + script(ruleset))
+
+
+def _commit(statements: str) -> None:
+    """One transaction, all or nothing."""
+    result = programs.run([_nft(), "--file", "-"], statements)
     if result.returncode:
         raise KernelError(f"nft refuses the ruleset: {_first_line(result.stderr)}")
 
 
 def _list(families: Sequence[str]) -> str | None:
     """None where one of the tables is missing."""
-    result = programs.run([_nft(), "--stateless", "--file", "-"], "".join(f"list table {family} {NAME}\n" for family in families))
+    argv = [_nft(), "--stateless", "--numeric-protocol", "--file", "-"]
+    result = programs.run(argv, "".join(f"list table {family} {NAME}\n" for family in families))
     if not result.returncode:
         return result.stdout
     if "No such file" in result.stderr:
@@ -64,6 +133,24 @@ def _list(families: Sequence[str]) -> str | None:
     if "not supported" in result.stderr:
         raise KernelUnsupported("this kernel has no nf_tables for the families inet and bridge; load the modules, or use one that has")
     raise KernelError(f"nft cannot list the tables {NAME}: {_first_line(result.stderr)}")
+
+
+def _generation() -> int | None:
+    """The number of the last transaction in this network namespace; None where the kernel does not tell namespaces apart."""
+    if _cookie() is None:
+        return None
+    with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as nftables:
+        (answer,) = nftables.ask(_GET_GENERATION, bytes(4))
+    return int.from_bytes(netlink.attributes(answer, 4)[_GENERATION_ID], "big")
+
+
+def _cookie() -> int | None:
+    """What no other network namespace of this boot has or had (Linux 5.14)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
+        try:
+            return int.from_bytes(any_socket.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
+        except OSError:
+            return None
 
 
 @cache
@@ -77,13 +164,10 @@ def _nft() -> str:
     return path
 
 
-def _canonical(listing: str) -> str:
-    """Set elements come in no fixed order; everything else does."""
-
-    def ordered(match: re.Match[str]) -> str:
-        return "elements = { " + ", ".join(sorted(" ".join(item.split()) for item in match[1].split(","))) + " }"
-
-    return _ELEMENTS.sub(ordered, listing.strip())
+def _nft_file() -> list[int]:
+    """What changes when another nft is installed, which may list the same otherwise."""
+    status = os.stat(programs.required("nft", "nftables"))
+    return [status.st_mtime_ns, status.st_size]
 
 
 def _first_line(text: str) -> str:

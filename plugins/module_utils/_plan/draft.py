@@ -72,7 +72,7 @@ class Draft:
     """Collects steps; ``networks``, ``sandboxes``, ``pools`` and ``books`` run ahead of ``observed``.
 
     ``fresh_id``: gives a new random id of 16 hexadecimal digits. ``random_below``: a random number from 0 to one less than
-    what it is given. ``canonical``: a ruleset as nft lists it once loaded. ``check``: a network that is still missing is a
+    what it is given. ``canonical``: tables as nft lists them once loaded. ``check``: a network that is still missing is a
     warning.
     """
 

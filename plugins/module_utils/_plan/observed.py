@@ -100,6 +100,22 @@ class ForeignChain:
     rules: tuple[str, ...] = ()
 
 
+Elements = Mapping[str, frozenset[str]]
+"""Of sets and maps, by the block of the ruleset; see ruleset.PER_SANDBOX."""
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """Our nftables tables.
+
+    ``frame``: all but what each sandbox adds, empty where there is no table. ``elements``: what the sandboxes add; None for
+    what the records on disk mean, where that is known to be what is loaded.
+    """
+
+    frame: str = ""
+    elements: Elements | None = field(default_factory=dict, hash=False)
+
+
 @dataclass(frozen=True)
 class Pin:
     """A namespace's bind mount.
@@ -197,7 +213,7 @@ class Observed:
     resolvers: tuple[IPAddress, ...] = ()
     machine_id: str = ""
     sysctl_dropin: str | None = None
-    rules: str = ""
+    tables: Mapping[str, Ruleset] = field(default_factory=dict)
     namespace_files: frozenset[str] = frozenset()
     views: Mapping[str, SandboxView] = field(default_factory=dict)
     occupants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

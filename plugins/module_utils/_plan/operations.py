@@ -12,7 +12,7 @@ from typing import Any
 
 from .._spec.fields import IPAddress
 from .books import Held
-from .observed import Link
+from .observed import Elements, Link, Ruleset
 
 
 class Phase(IntEnum):
@@ -258,13 +258,24 @@ class DeleteVeth(Operation):
 
 @dataclass(frozen=True)
 class LoadRules(Operation):
-    """Replace our nftables tables by ``ruleset`` in one transaction; an empty one removes them."""
+    """Replace our nftables tables in one transaction; an empty frame removes them."""
 
-    ruleset: str
-    previous: str
+    ruleset: Ruleset
+    previous: Ruleset
 
     def inverse(self) -> tuple[Operation, ...]:
         return (LoadRules(self.previous, self.ruleset),)
+
+
+@dataclass(frozen=True)
+class ChangeElements(Operation):
+    """Add and remove elements of our tables, in one transaction."""
+
+    added: Elements = field(hash=False)
+    removed: Elements = field(hash=False)
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (ChangeElements(self.removed, self.added),)
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,11 @@ def _load_rules(operation: ops.LoadRules) -> str:
 
 
 @problem.register
+def _change_elements(operation: ops.ChangeElements) -> str:
+    return "nftables sets and maps lack elements or have foreign ones"
+
+
+@problem.register
 def _flush_conntrack(operation: ops.FlushConntrack) -> str:
     return "UDP flows go where a port led before"
 

@@ -1,279 +1,70 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The nftables ruleset that networks and sandboxes mean: text, the same for the same declarations."""
+"""Our nftables rules, as declared beside as loaded: one transaction for what differs."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import chain
 
-from .._spec.network import Network
 from .._spec.sandbox import Sandbox
 from .draft import UNKNOWN, Change, Draft
-from .firewall import MARK
-from .operations import LoadRules, Phase
-from .publishing import published
-
-NAME = "podnet"
-FAMILIES = ("inet", "bridge")
-COMMENT = "podnet.linux"
-
-_TABLE = re.compile(r"table (\w+) \S+ \{\n(.*?)\n\}", re.DOTALL)
-_BLOCK = re.compile(r"\t(\w+ \S+) \{\n(.*?)\n\t\}", re.DOTALL)
-_ELEMENTS = re.compile(r"\t\telements = \{ (.*) \}\Z", re.DOTALL)
+from .observed import Elements, Ruleset
+from .operations import ChangeElements, LoadRules, Phase
+from .ruleset import NAME, blocks, elements, frame
 
 
 def plan_rules(draft: Draft) -> None:
-    """One transaction, where what is loaded differs from what is declared."""
-    ruleset = render(draft.networks.values(), draft.sandboxes.values())
-    wanted = draft.canonical(ruleset) if ruleset else ""
-    if wanted == draft.observed.rules:
+    """Elements where only those differ, else all of the rules."""
+    seen = draft.observed.tables[NAME]
+    text = frame(draft.networks.values())
+    wanted_frame = draft.canonical(text)
+    same = seen.frame == wanted_frame
+    changed = _changed(draft)
+    if seen.elements is None and same:
+        # What is loaded is what the records mean: what did not change since need not be looked at.
+        before = elements((draft.observed.sandboxes[key] for key in changed if key in draft.observed.sandboxes), draft.observed.networks)
+        after = elements((draft.sandboxes[key] for key in changed if key in draft.sandboxes), draft.networks)
+    else:
+        before = elements(draft.observed.sandboxes.values(), draft.observed.networks) if seen.elements is None else seen.elements
+        after = elements(draft.sandboxes.values(), draft.networks) if wanted_frame else {}
+    gone, new = _without(before, after), _without(after, before)
+    if same and not gone and not new:
         return
-    draft.add(Phase.RULES, LoadRules(ruleset, draft.observed.rules))
-    before, after = blocks(draft.observed.rules), blocks(wanted)
-    unknown = _unknown(draft)
+    loaded, wanted = Ruleset(seen.frame, before), Ruleset(wanted_frame, after)
+    draft.add(Phase.RULES, ChangeElements(new, gone) if same else LoadRules(Ruleset(text, after), loaded))
+    draft.changes.append(_change(blocks(loaded), blocks(wanted), _unknown(draft, changed)))
+
+
+def _changed(draft: Draft) -> list[str]:
+    """The ids of sandboxes that are not any more, or not yet, what was observed."""
+    seen = draft.observed.sandboxes
+    return [key for key in chain(draft.sandboxes, seen) if draft.sandboxes.get(key) is not seen.get(key)]
+
+
+def _without(items: Elements, others: Elements) -> Elements:
+    """By block; blocks without any are left out."""
+    found = {block: held - others.get(block, frozenset()) for block, held in items.items()}
+    return {block: held for block, held in found.items() if held}
+
+
+def _change(before: dict[str, list[str]], after: dict[str, list[str]], unknown: list[str]) -> Change:
     removed, added = {}, {}
     for name in {**before, **after}:
-        gone, new = _without(before.get(name, ()), after.get(name, ())), _without(after.get(name, ()), before.get(name, ()))
+        gone, new = _missing(before.get(name, ()), after.get(name, ())), _missing(after.get(name, ()), before.get(name, ()))
         if gone or new or (name in before) != (name in after):
             removed[name] = gone
             added[name] = [UNKNOWN if any(word in item for word in unknown) else item for item in new]
-    draft.changes.append(Change("nftables", f"tables {NAME}", removed, added))
+    return Change("nftables", f"tables {NAME}", removed, added)
 
 
-def render(networks: Iterable[Network], sandboxes: Iterable[Sandbox] = ()) -> str:
-    """Both tables; empty text where there is no network.
-
-    Everything is decided in constant time, by sets and maps. Forwarding is a matter of pairs of bridges: ``may_pass`` holds
-    those that may talk (a bridge with itself where ``inter_pod`` is true). What comes from outside is dropped unless it
-    answers, or was published (``ct status dnat``). Masquerade applies to what leaves for anything but another of our
-    bridges; and, in ``inward``, to what would be answered past this host: published ports of a neighbour or of one's own,
-    and what comes from 127.0.0.1. Only what is addressed to this host is published (``fib daddr type local``).
-
-    What is let through is marked, so that others can tell: an accept in a foreign firewall; and the bridge table. Between
-    ports of one bridge the inet table sees nothing, unless br_netfilter is on. So the bridge table keeps private ports
-    apart, but for what br_netfilter has made of a published port, which the inet table has seen and marked.
-    """
-    ours = sorted((network for network in networks if not network.removing), key=lambda network: network.name)
-    if not ours:
-        return ""
-    living = [sandbox for sandbox in sandboxes if not sandbox.removing]
-    closed = [network for network in ours if not network.host_access]
-    known = {network.name: network for network in ours}
-    forwards = _forwards(living, known)
-    return "\n".join(
-        (
-            f"table inet {NAME} {{",
-            f'\tcomment "{COMMENT}"',
-            _set("bridges", "ifname", (_quote(n.name) for n in ours)),
-            _set("internal", "ifname", (_quote(n.name) for n in ours if n.internal)),
-            _set("may_pass", "ifname . ifname", (f"{_quote(a)} . {_quote(b)}" for a, b in _may_pass(ours))),
-            _set("nat4", "ipv4_addr", _nat(ours, 4), interval=True),
-            _set("nat6", "ipv6_addr", _nat(ours, 6), interval=True),
-            _set("home4", "ifname . ipv4_addr", _home(ours, 4), interval=True),
-            _set("home6", "ifname . ipv6_addr", _home(ours, 6), interval=True),
-            _set("closed", "ifname", (_quote(n.name) for n in closed)),
-            _set("dns4", "ifname . ipv4_addr", _gateway_dns(closed, 4)),
-            _set("dns6", "ifname . ipv6_addr", _gateway_dns(closed, 6)),
-            *(
-                _map(f"{kind}{version}", key.format(version=version), f"ipv{version}_addr . inet_service", forwards[kind, version])
-                for version in (4, 6)
-                for kind, key in _KEYS.items()
-            ),
-            *_INET,
-            "}",
-            f"table bridge {NAME} {{",
-            f'\tcomment "{COMMENT}"',
-            _set("private", "ifname", _private(living, known)),
-            *_BRIDGE,
-            "}",
-            "",
-        )
-    )
-
-
-def blocks(listing: str) -> dict[str, list[str]]:
-    """A listing by what it consists of: the elements of each set and map, the lines of each chain."""
-    found: dict[str, list[str]] = {}
-    for table in _TABLE.finditer(listing):
-        for block in _BLOCK.finditer(table[2]):
-            elements = _ELEMENTS.search(block[2])
-            lines = elements[1].split(", ") if elements else [line.strip() for line in block[2].splitlines()]
-            found[f"{table[1]} {block[1]}"] = [] if not elements and not block[1].startswith("chain") else lines
-    return found
-
-
-_KEYS = {"host": "ipv{version}_addr . inet_proto . inet_service", "any": "inet_proto . inet_service"}
-"""Of published ports: those of one address of the host, and those of all."""
-
-_MARK = f"{MARK:#010x}"
-
-_INET = (
-    "\tchain guard {",
-    "\t\ttype filter hook prerouting priority raw; policy accept;",
-    # CVE-2020-8558: with route_localnet, 127/8 could come in from outside.
-    '\t\tiifname != "lo" ip daddr 127.0.0.0/8 drop',
-    '\t\tiifname != "lo" ip saddr 127.0.0.0/8 drop',
-    "\t}",
-    "\tchain prerouting {",
-    "\t\ttype nat hook prerouting priority dstnat; policy accept;",
-    "\t\tfib daddr type local jump publish",
-    "\t}",
-    "\tchain output {",
-    "\t\ttype nat hook output priority -100; policy accept;",
-    "\t\tfib daddr type local jump publish",
-    "\t}",
-    "\tchain publish {",
-    "\t\tmeta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @host4",
-    "\t\tmeta nfproto ipv4 dnat ip to meta l4proto . th dport map @any4",
-    "\t\tmeta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @host6",
-    "\t\tmeta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @any6",
-    "\t}",
-    "\tchain forward {",
-    # Ahead of other firewalls, which may go by the mark.
-    "\t\ttype filter hook forward priority filter - 5; policy accept;",
-    "\t\tiifname @internal goto within",
-    "\t\toifname @internal drop",
-    "\t\tiifname @bridges oifname @bridges goto between",
-    "\t\tiifname @bridges goto through",
-    "\t\toifname @bridges goto inbound",
-    "\t}",
-    # Not even to a published port by an address of the host.
-    "\tchain within {",
-    "\t\tiifname . oifname @may_pass goto through",
-    "\t\tdrop",
-    "\t}",
-    "\tchain between {",
-    "\t\tct status dnat goto through",
-    "\t\tiifname . oifname @may_pass goto through",
-    "\t\tdrop",
-    "\t}",
-    "\tchain inbound {",
-    "\t\tct state established,related goto through",
-    "\t\tct status dnat goto through",
-    "\t\tdrop",
-    "\t}",
-    "\tchain through {",
-    f"\t\tmeta mark set meta mark | {_MARK} accept",
-    "\t}",
-    "\tchain input {",
-    "\t\ttype filter hook input priority filter; policy accept;",
-    "\t\tiifname @closed jump to_host",
-    "\t}",
-    "\tchain to_host {",
-    "\t\tct state established,related accept",
-    "\t\ticmp type { destination-unreachable, time-exceeded, parameter-problem } accept",
-    "\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept",
-    "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept",
-    "\t\tmeta l4proto { tcp, udp } th dport 53 iifname . ip daddr @dns4 accept",
-    "\t\tmeta l4proto { tcp, udp } th dport 53 iifname . ip6 daddr @dns6 accept",
-    "\t\tdrop",
-    "\t}",
-    "\tchain postrouting {",
-    "\t\ttype nat hook postrouting priority srcnat; policy accept;",
-    "\t\toifname @bridges jump inward",
-    "\t\tip saddr @nat4 masquerade",
-    "\t\tip6 saddr @nat6 masquerade",
-    "\t}",
-    "\tchain inward {",
-    "\t\tip saddr 127.0.0.0/8 masquerade",
-    "\t\tct status dnat oifname . ip saddr @home4 masquerade",
-    "\t\tct status dnat oifname . ip6 saddr @home6 masquerade",
-    "\t\taccept",
-    "\t}",
-)
-
-_BRIDGE = (
-    "\tchain forward {",
-    # Behind br_netfilter, which is at 0.
-    "\t\ttype filter hook forward priority 100; policy accept;",
-    f"\t\tiifname @private oifname @private meta mark & {_MARK} != {_MARK} drop",
-    "\t}",
-)
-
-
-def _without(items: Sequence[str], others: Sequence[str]) -> list[str]:
+def _missing(items: Iterable[str], others: Iterable[str]) -> list[str]:
     left_out = set(others)
     return [item for item in items if item not in left_out]
 
 
-def _unknown(draft: Draft) -> list[str]:
+def _unknown(draft: Draft, changed: list[str]) -> list[str]:
     """What only a real run would know of sandboxes that are still to be made: names derived from ids, and addresses."""
-    fresh = [sandbox for sandbox in draft.sandboxes.values() if draft.check and sandbox.id not in draft.observed.sandboxes]
+    fresh: list[Sandbox] = [draft.sandboxes[key] for key in changed if key not in draft.observed.sandboxes] if draft.check else []
     return [word for item in fresh for word in (item.id[:8], *(f"{a} . " for at in item.attachments for a in at.addresses))]
-
-
-def _may_pass(networks: list[Network]) -> list[tuple[str, str]]:
-    """``none`` talks to none and normal, ``normal`` to none, ``strict`` and internal ones to nobody; both directions."""
-    pairs = [(network.name, network.name) for network in networks if network.inter_pod]
-    for first in networks:
-        for second in networks:
-            if (
-                first is not second
-                and not first.internal
-                and not second.internal
-                and {first.isolation, second.isolation} in ({"none"}, {"none", "normal"})
-            ):
-                pairs.append((first.name, second.name))
-    return pairs
-
-
-def _forwards(sandboxes: Sequence[Sandbox], networks: dict[str, Network]) -> dict[tuple[str, int], list[str]]:
-    """The elements of each map, which is known by its kind and IP version."""
-    found: dict[tuple[str, int], list[str]] = {(kind, version): [] for kind in _KEYS for version in (4, 6)}
-    for sandbox in sandboxes:
-        for forward, version, address in published(sandbox, networks):
-            where = "" if forward.anywhere else f"{forward.host_address} . "
-            found["any" if forward.anywhere else "host", version] += [
-                f"{where}{forward.protocol} . {forward.host_port + offset} : {address} . {forward.container_port + offset}"
-                for offset in range(forward.count)
-            ]
-    return found
-
-
-def _private(sandboxes: Sequence[Sandbox], networks: dict[str, Network]) -> list[str]:
-    """The host ends on networks whose sandboxes may not reach each other."""
-    closed = {name for name, network in networks.items() if not network.inter_pod}
-    return [_quote(sandbox.veth_host(item.position)) for sandbox in sandboxes for item in sandbox.attachments if item.network in closed]
-
-
-def _nat(networks: list[Network], version: int) -> list[str]:
-    return [str(subnet) for n in networks if n.nat and not n.internal for subnet in n.subnets if subnet.version == version]
-
-
-def _home(networks: list[Network], version: int) -> list[str]:
-    return [f"{_quote(network.name)} . {subnet}" for network in networks for subnet in network.subnets if subnet.version == version]
-
-
-def _gateway_dns(networks: list[Network], version: int) -> list[str]:
-    return [
-        f"{_quote(network.name)} . {gateway}"
-        for network in networks
-        for gateway in network.gateways
-        if gateway.version == version and gateway in (network.dns or ())
-    ]
-
-
-def _set(name: str, kind: str, elements: Iterable[str], *, interval: bool = False) -> str:
-    lines = [f"\tset {name} {{", f"\t\ttype {kind}"]
-    if interval:
-        lines.append("\t\tflags interval")
-    if interval and " . " not in kind:
-        lines.append("\t\tauto-merge")
-    return _closed(lines, elements)
-
-
-def _map(name: str, key: str, value: str, elements: Iterable[str]) -> str:
-    return _closed([f"\tmap {name} {{", f"\t\ttype {key} : {value}"], elements)
-
-
-def _closed(lines: list[str], elements: Iterable[str]) -> str:
-    items = ", ".join(elements)
-    if items:
-        lines.append(f"\t\telements = {{ {items} }}")
-    return "\n".join([*lines, "\t}"])
-
-
-def _quote(text: str) -> str:
-    return f'"{text}"'

@@ -111,8 +111,9 @@ def hostname(option: str, value: Any) -> str:
 
 
 def address(option: str, value: Any) -> IPAddress:
+    text = str(value)
     try:
-        parsed = ipaddress.ip_address(str(value))
+        parsed = ipaddress.IPv6Address(text) if ":" in text else ipaddress.IPv4Address(text)
     except ValueError:
         raise InvalidArgument.of(option, value, "is no IPv4 or IPv6 address") from None
     if getattr(parsed, "scope_id", None):

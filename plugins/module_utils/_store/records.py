@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 from .._errors import PodnetError, StateCorrupt
@@ -21,16 +23,38 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """By the schema that it reads: makes of a record the one of the next schema."""
 
 _PLURAL = {"network": "networks", "sandbox": "sandboxes"}
+_Version = tuple[int, int, int]
+"""Inode, bytes, nanoseconds: every write makes a new file."""
+
+_name = attrgetter("name")
 
 
-def load_networks() -> dict[str, Network]:
-    """By name. Raises StateCorrupt naming the file that cannot be understood."""
-    return {network.name: network for network in _load("network", Network.from_record)}
+class Records:
+    """The records of networks and sandboxes. A file is read once, and again when it was replaced or written to."""
 
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[_Version, Any]] = {}
 
-def load_sandboxes() -> dict[str, Sandbox]:
-    """By id; those that a reboot forgets included."""
-    return {sandbox.id: sandbox for sandbox in _load("sandbox", Sandbox.from_record)}
+    def networks(self) -> dict[str, Network]:
+        """By name. Raises StateCorrupt naming the file that cannot be understood."""
+        return {network.name: network for network in self._load("network", Network.from_record)}
+
+    def sandboxes(self) -> dict[str, Sandbox]:
+        """By id; those that a reboot forgets included. Raises StateCorrupt."""
+        return {sandbox.id: sandbox for sandbox in self._load("sandbox", Sandbox.from_record)}
+
+    def signature(self) -> str:
+        """What changes with any of them."""
+        versions = sorted((path, version) for kind in _PLURAL for path, _key, version in _files(kind))
+        return hashlib.sha256(repr(versions).encode()).hexdigest()
+
+    def _load(self, kind: str, parse: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
+        found = []
+        for path, key, version in _files(kind):
+            if self._known.get(path, (None, None))[0] != version:
+                self._known[path] = version, _parsed(path, key, parse)
+            found.append(self._known[path][1])
+        return found
 
 
 def load_pool(name: str) -> Pool | None:
@@ -63,18 +87,17 @@ def _path(kind: str, key: str, persistent: bool) -> str:
     return f"{paths.LIB if persistent else paths.VOLATILE}/{_PLURAL[kind]}/{key}.json"
 
 
-def _load(kind: str, parse: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
-    found = []
+def _files(kind: str) -> Iterator[tuple[str, str, _Version]]:
+    """Path, key and version of every record, sorted."""
     for root in (paths.LIB, paths.VOLATILE):
-        directory = f"{root}/{_PLURAL[kind]}"
         try:
-            names = sorted(os.listdir(directory))
+            with os.scandir(f"{root}/{_PLURAL[kind]}") as entries:
+                found = sorted((entry for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")), key=_name)
+                for entry in found:
+                    status = entry.stat(follow_symlinks=False)
+                    yield entry.path, entry.name[: -len(".json")], (status.st_ino, status.st_size, status.st_mtime_ns)
         except FileNotFoundError:
             continue
-        for name in names:
-            if name.endswith(".json") and not name.startswith("."):
-                found.append(_parsed(f"{directory}/{name}", name[: -len(".json")], parse))
-    return found
 
 
 def _parsed(path: str, key: str, parse: Callable[[Mapping[str, Any]], Any]) -> Any:

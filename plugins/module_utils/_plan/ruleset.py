@@ -1,0 +1,296 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What networks and sandboxes mean in nftables: text, the same for the same declarations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from .._spec.network import Network
+from .._spec.sandbox import Sandbox
+from .firewall import MARK
+from .observed import Elements, Ruleset
+from .publishing import published
+
+NAME = "podnet"
+FAMILIES = ("inet", "bridge")
+COMMENT = "podnet.linux"
+
+_KINDS = ("host", "any")
+PRIVATE = "bridge set private"
+MAPS = {(kind, version): f"inet map {kind}{version}" for kind in _KINDS for version in (4, 6)}
+PER_SANDBOX = (*MAPS.values(), PRIVATE)
+"""The blocks whose elements are those of sandboxes; there may be thousands, and they change one by one."""
+
+_TABLE = re.compile(r"table (\w+) \S+ \{\n(.*?)\n\}", re.DOTALL)
+_BLOCK = re.compile(r"\t(\w+ \S+) \{\n(.*?)\n\t\}", re.DOTALL)
+_ELEMENTS = re.compile(r"\n?\t\telements = \{ (.*?) \}", re.DOTALL)
+_PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
+
+
+def frame(networks: Iterable[Network]) -> str:
+    """Both tables but for the elements of PER_SANDBOX; empty text where there is no network.
+
+    Everything is decided in constant time, by sets and maps. Forwarding is a matter of pairs of bridges: ``may_pass`` holds
+    those that may talk (a bridge with itself where ``inter_pod`` is true). What comes from outside is dropped unless it
+    answers, or was published (``ct status dnat``). Masquerade applies to what leaves for anything but another of our
+    bridges; and, in ``inward``, to what would be answered past this host: published ports of a neighbour or of one's own,
+    and what comes from 127.0.0.1. Only what is addressed to this host is published (``fib daddr type local``).
+
+    What is let through is marked, so that others can tell: an accept in a foreign firewall; and the bridge table. Between
+    ports of one bridge the inet table sees nothing, unless br_netfilter is on. So the bridge table keeps private ports
+    apart, but for what br_netfilter has made of a published port, which the inet table has seen and marked.
+    """
+    ours = sorted((network for network in networks if not network.removing), key=lambda network: network.name)
+    if not ours:
+        return ""
+    closed = [network for network in ours if not network.host_access]
+    return "\n".join(
+        (
+            f"table inet {NAME} {{",
+            f'\tcomment "{COMMENT}"',
+            _set("bridges", "ifname", (_quote(n.name) for n in ours)),
+            _set("internal", "ifname", (_quote(n.name) for n in ours if n.internal)),
+            _set("may_pass", "ifname . ifname", (f"{_quote(a)} . {_quote(b)}" for a, b in _may_pass(ours))),
+            _set("nat4", "ipv4_addr", _nat(ours, 4), interval=True),
+            _set("nat6", "ipv6_addr", _nat(ours, 6), interval=True),
+            _set("home4", "ifname . ipv4_addr", _home(ours, 4), interval=True),
+            _set("home6", "ifname . ipv6_addr", _home(ours, 6), interval=True),
+            _set("closed", "ifname", (_quote(n.name) for n in closed)),
+            _set("dns4", "ifname . ipv4_addr", _gateway_dns(closed, 4)),
+            _set("dns6", "ifname . ipv6_addr", _gateway_dns(closed, 6)),
+            *(_map(f"{kind}{version}", _KEYS[kind].format(version), f"ipv{version}_addr . inet_service") for kind, version in MAPS),
+            *_INET,
+            "}",
+            f"table bridge {NAME} {{",
+            f'\tcomment "{COMMENT}"',
+            _set("private", "ifname", ()),
+            *_BRIDGE,
+            "}",
+            "",
+        )
+    )
+
+
+def elements(sandboxes: Iterable[Sandbox], networks: Mapping[str, Network]) -> Elements:
+    """What these sandboxes add, for every block of PER_SANDBOX."""
+    found: dict[str, set[str]] = {block: set() for block in PER_SANDBOX}
+    closed = {name for name, network in networks.items() if not network.inter_pod}
+    for sandbox in sandboxes:
+        if sandbox.removing:
+            continue
+        found[PRIVATE].update(_quote(sandbox.veth_host(item.position)) for item in sandbox.attachments if item.network in closed)
+        for forward, version, address in published(sandbox, networks):
+            where = "" if forward.anywhere else f"{forward.host_address} . "
+            found[MAPS["any" if forward.anywhere else "host", version]].update(
+                f"{where}{forward.protocol} . {forward.host_port + offset} : {address} . {forward.container_port + offset}"
+                for offset in range(forward.count)
+            )
+    return {block: frozenset(items) for block, items in found.items()}
+
+
+def parsed(listing: str) -> Ruleset:
+    """What nft lists of our tables. Set elements come in no fixed order; everything else does."""
+    found: dict[str, frozenset[str]] = dict.fromkeys(PER_SANDBOX, frozenset())
+    family = ""
+
+    def block(match: re.Match[str]) -> str:
+        held = _ELEMENTS.search(match[2])
+        if held is None:
+            return match[0]
+        name = f"{family} {match[1]}"
+        items = [" ".join(item.split()) for item in held[1].split(",")]
+        if name in PER_SANDBOX:
+            found[name] = frozenset(map(_named, items)) if name in MAPS.values() else frozenset(items)
+            return match[0].replace(held[0], "")
+        return match[0].replace(held[1], ", ".join(sorted(items)))
+
+    tables = []
+    for table in _TABLE.finditer(listing):
+        family = table[1]
+        tables.append(_BLOCK.sub(block, table[0]))
+    return Ruleset("\n".join(tables), found)
+
+
+def script(ruleset: Ruleset) -> str:
+    """The statements that make it."""
+    return f"{ruleset.frame}\n{statements('add', ruleset.elements or {})}" if ruleset.frame else ""
+
+
+def statements(verb: str, items: Elements) -> str:
+    """Of "add" or "delete"."""
+    lines = []
+    for block, held in items.items():
+        family, _kind, name = block.split()
+        if held:
+            lines.append(f"{verb} element {family} {NAME} {name} {{ {', '.join(sorted(held))} }}\n")
+    return "".join(lines)
+
+
+def blocks(ruleset: Ruleset) -> dict[str, list[str]]:
+    """By what it consists of: the elements of each set and map, the lines of each chain."""
+    found: dict[str, list[str]] = {}
+    for table in _TABLE.finditer(ruleset.frame):
+        for block in _BLOCK.finditer(table[2]):
+            held = _ELEMENTS.search(block[2])
+            lines = held[1].split(", ") if held else [line.strip() for line in block[2].splitlines()]
+            found[f"{table[1]} {block[1]}"] = [] if not held and not block[1].startswith("chain") else lines
+    for name, items in (ruleset.elements or {}).items():
+        if name in found:
+            found[name] = sorted(items)
+    return found
+
+
+_KEYS = {"host": "ipv{}_addr . inet_proto . inet_service", "any": "inet_proto . inet_service"}
+"""Of published ports: those of one address of the host, and those of all."""
+
+_MARK = f"{MARK:#010x}"
+
+_INET = (
+    "\tchain guard {",
+    "\t\ttype filter hook prerouting priority raw; policy accept;",
+    # CVE-2020-8558: with route_localnet, 127/8 could come in from outside.
+    '\t\tiifname != "lo" ip daddr 127.0.0.0/8 drop',
+    '\t\tiifname != "lo" ip saddr 127.0.0.0/8 drop',
+    "\t}",
+    "\tchain prerouting {",
+    "\t\ttype nat hook prerouting priority dstnat; policy accept;",
+    "\t\tfib daddr type local jump publish",
+    "\t}",
+    "\tchain output {",
+    "\t\ttype nat hook output priority -100; policy accept;",
+    "\t\tfib daddr type local jump publish",
+    "\t}",
+    "\tchain publish {",
+    "\t\tmeta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @host4",
+    "\t\tmeta nfproto ipv4 dnat ip to meta l4proto . th dport map @any4",
+    "\t\tmeta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @host6",
+    "\t\tmeta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @any6",
+    "\t}",
+    "\tchain forward {",
+    # Ahead of other firewalls, which may go by the mark.
+    "\t\ttype filter hook forward priority filter - 5; policy accept;",
+    "\t\tiifname @internal goto within",
+    "\t\toifname @internal drop",
+    "\t\tiifname @bridges oifname @bridges goto between",
+    "\t\tiifname @bridges goto through",
+    "\t\toifname @bridges goto inbound",
+    "\t}",
+    # Not even to a published port by an address of the host.
+    "\tchain within {",
+    "\t\tiifname . oifname @may_pass goto through",
+    "\t\tdrop",
+    "\t}",
+    "\tchain between {",
+    "\t\tct status dnat goto through",
+    "\t\tiifname . oifname @may_pass goto through",
+    "\t\tdrop",
+    "\t}",
+    "\tchain inbound {",
+    "\t\tct state established,related goto through",
+    "\t\tct status dnat goto through",
+    "\t\tdrop",
+    "\t}",
+    "\tchain through {",
+    f"\t\tmeta mark set meta mark | {_MARK} accept",
+    "\t}",
+    "\tchain input {",
+    "\t\ttype filter hook input priority filter; policy accept;",
+    "\t\tiifname @closed jump to_host",
+    "\t}",
+    "\tchain to_host {",
+    "\t\tct state established,related accept",
+    "\t\ticmp type { destination-unreachable, time-exceeded, parameter-problem } accept",
+    "\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept",
+    "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept",
+    "\t\tmeta l4proto { tcp, udp } th dport 53 iifname . ip daddr @dns4 accept",
+    "\t\tmeta l4proto { tcp, udp } th dport 53 iifname . ip6 daddr @dns6 accept",
+    "\t\tdrop",
+    "\t}",
+    "\tchain postrouting {",
+    "\t\ttype nat hook postrouting priority srcnat; policy accept;",
+    "\t\toifname @bridges jump inward",
+    "\t\tip saddr @nat4 masquerade",
+    "\t\tip6 saddr @nat6 masquerade",
+    "\t}",
+    "\tchain inward {",
+    "\t\tip saddr 127.0.0.0/8 masquerade",
+    "\t\tct status dnat oifname . ip saddr @home4 masquerade",
+    "\t\tct status dnat oifname . ip6 saddr @home6 masquerade",
+    "\t\taccept",
+    "\t}",
+)
+
+_BRIDGE = (
+    "\tchain forward {",
+    # Behind br_netfilter, which is at 0.
+    "\t\ttype filter hook forward priority 100; policy accept;",
+    f"\t\tiifname @private oifname @private meta mark & {_MARK} != {_MARK} drop",
+    "\t}",
+)
+
+
+def _may_pass(networks: list[Network]) -> list[tuple[str, str]]:
+    """``none`` talks to none and normal, ``normal`` to none, ``strict`` and internal ones to nobody; both directions."""
+    pairs = [(network.name, network.name) for network in networks if network.inter_pod]
+    for first in networks:
+        for second in networks:
+            if (
+                first is not second
+                and not first.internal
+                and not second.internal
+                and {first.isolation, second.isolation} in ({"none"}, {"none", "normal"})
+            ):
+                pairs.append((first.name, second.name))
+    return pairs
+
+
+def _nat(networks: list[Network], version: int) -> list[str]:
+    return [str(subnet) for n in networks if n.nat and not n.internal for subnet in n.subnets if subnet.version == version]
+
+
+def _home(networks: list[Network], version: int) -> list[str]:
+    return [f"{_quote(network.name)} . {subnet}" for network in networks for subnet in network.subnets if subnet.version == version]
+
+
+def _gateway_dns(networks: list[Network], version: int) -> list[str]:
+    return [
+        f"{_quote(network.name)} . {gateway}"
+        for network in networks
+        for gateway in network.gateways
+        if gateway.version == version and gateway in (network.dns or ())
+    ]
+
+
+def _set(name: str, kind: str, elements: Iterable[str], *, interval: bool = False) -> str:
+    lines = [f"\tset {name} {{", f"\t\ttype {kind}"]
+    if interval:
+        lines.append("\t\tflags interval")
+    if interval and " . " not in kind:
+        lines.append("\t\tauto-merge")
+    return _closed(lines, elements)
+
+
+def _map(name: str, key: str, value: str) -> str:
+    return _closed([f"\tmap {name} {{", f"\t\ttype {key} : {value}"], ())
+
+
+def _closed(lines: list[str], elements: Iterable[str]) -> str:
+    items = ", ".join(elements)
+    if items:
+        lines.append(f"\t\telements = {{ {items} }}")
+    return "\n".join([*lines, "\t}"])
+
+
+def _quote(text: str) -> str:
+    return f'"{text}"'
+
+
+def _named(element: str) -> str:
+    """Of a port's map: the protocol by its name, which nft knows only on hosts that have /etc/protocols."""
+    key, colon, value = element.partition(" : ")
+    words = key.split(" . ")
+    words[-2] = _PROTOCOLS.get(words[-2], words[-2])
+    return " . ".join(words) + colon + value
