@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -68,12 +69,12 @@ def run_sandboxes(requests: Sequence[SandboxRequest], settings: Settings) -> Out
     """Make sandboxes as requested; one result per request, in order. Raises PodnetError."""
     with _session(settings) as session:
         before = session.draft()
+        meant = [find_sandbox(before, item) if item.id is not None or item.state == "absent" else None for item in requests]
         plan = session.run(lambda draft: plan_sandboxes(draft, requests, exclusive=settings.exclusive, force=settings.force))
         changes = plan.changes_of("sandbox")
         draft = session.outlook(plan)
         results = []
-        for request in requests:
-            known = find_sandbox(before, request) if request.id is not None or request.state == "absent" else None
+        for request, known in zip(requests, meant):
             name = request.name or (known.name if known else None)
             result: Result = {"id": known.id if known else request.id, "name": name, "state": "absent"}
             if request.state != "absent":
@@ -81,7 +82,8 @@ def run_sandboxes(requests: Sequence[SandboxRequest], settings: Settings) -> Out
                 if settings.check and planned is not None:
                     result = {**planned.before, **planned.after}
                 else:
-                    result = _sandbox_now(draft, SandboxRequest(name=name))
+                    sandbox = find_sandbox(session.planned, SandboxRequest(name=name))
+                    result = sandbox_result(draft, sandbox, draft.observed.views[sandbox.id], ()) if sandbox else result
             results.append({**result, "changed": name in changes})
         return session.outcome(plan, results)
 
@@ -152,25 +154,26 @@ class _Session:
         self._settings = settings
         self._look = look
         self._observed = look(machine)
-        self._planned = self.draft()
+        self.planned = self.draft()
 
     def draft(self) -> Draft:
         """A new draft on what was last observed."""
         return Draft.of(self._observed, lambda: secrets.token_hex(8), canonical=self._machine.tables.canonical, check=self._settings.check)
 
     def run(self, plan_it: Callable[[Draft], None]) -> Plan:
-        plan_it(self._planned)
-        plan = self._planned.finish()
+        plan_it(self.planned)
+        plan = self.planned.finish()
         if not self._settings.check:
             if plan.changed:
                 apply(plan, self._machine, self._settings.after)
-            self._machine.tables.remember(self._machine.records.signature())
+            self._machine.tables.remember(self._machine.records.signature)
+            self._machine.records.save_index()
         return plan
 
     def outlook(self, plan: Plan) -> Draft:
         """What results are read from: the machine, seen again where it was changed; in check mode, the plan."""
         if self._settings.check or not plan.changed:
-            return self._planned
+            return self.planned
         self._observed = self._look(self._machine)
         return self.draft()
 
@@ -198,7 +201,7 @@ def _books(settings: Settings, *, host: bool, change: bool = False) -> Iterator[
 
 @contextmanager
 def _locked(settings: Settings, path: str, look: Callable[[Machine], Observed]) -> Iterator[_Session]:
-    with lock.locked(path, timeout=settings.lock_timeout, shared=settings.check):
+    with lock.locked(path, timeout=settings.lock_timeout, shared=settings.check), _without_collector():
         machine = Machine()
         try:
             yield _Session(machine, settings, look)
@@ -206,8 +209,13 @@ def _locked(settings: Settings, path: str, look: Callable[[Machine], Observed]) 
             machine.close()
 
 
-def _sandbox_now(draft: Draft, request: SandboxRequest) -> Result:
-    sandbox = find_sandbox(draft, request)
-    if sandbox is None:
-        return {"name": request.name, "state": "absent"}
-    return sandbox_result(draft, sandbox, draft.observed.views[sandbox.id], ())
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """A run is short and makes no cycles; looking for them among all that was imported takes milliseconds each time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

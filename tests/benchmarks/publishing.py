@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
+import struct
 import sys
 import time
 from typing import Any
@@ -22,11 +24,20 @@ MOST = 1.5
 
 
 def run(*items: dict[str, Any]) -> float:
-    """Seconds."""
-    requests = [SandboxRequest.from_options(item) for item in items]
-    start = time.perf_counter()
-    run_sandboxes(requests, Settings())
-    return time.perf_counter() - start
+    """Seconds, in a process of its own that has imported the engine and done nothing else, as a task's is."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        requests = [SandboxRequest.from_options(item) for item in items]
+        start = time.perf_counter()
+        run_sandboxes(requests, Settings())
+        os.write(write, struct.pack("d", time.perf_counter() - start))
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        (seconds,) = struct.unpack("d", file.read())
+    os.waitpid(pid, 0)
+    return float(seconds)
 
 
 def pod(number: int) -> dict[str, Any]:
@@ -40,6 +51,7 @@ def one_more() -> list[float]:
     for _round in range(ROUNDS):
         times.append(run(pod(SANDBOXES)) * 1000)
         run({"name": f"pod-{SANDBOXES}", "state": "absent"})
+        time.sleep(0.2)  # the kernel takes namespaces down in the background
     return times
 
 

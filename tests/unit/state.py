@@ -24,6 +24,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import
     SandboxView,
     Sysctl,
 )
+from ansible_collections.podnet.linux.plugins.module_utils._plan.registry import Known
 from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import NAME, elements
 from ansible_collections.podnet.linux.plugins.module_utils._spec.fields import IPAddress
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import Network
@@ -166,7 +167,7 @@ class State:
         ]
         return Observed(
             networks=networks,
-            sandboxes=sandboxes,
+            sandboxes=Known(sandboxes),
             pools={key: Pool.from_record(json.loads(text)) for (kind, key), text in self.records.items() if kind == "pool"},
             shelves={pool: Listing(self.leases.get(pool), self.cursors.get(pool)) for pool in {*self.leases, *self.cursors}},
             links=dict(self.host.links),
@@ -174,12 +175,11 @@ class State:
             routes=tuple(routes),
             default_mtu=self.host.links[UPLINK].mtu,
             sysctls={name: Sysctl(value) for name, value in self.host.sysctls.items()},
-            ipv6_interfaces=tuple(link.name for link in self.host.links.values() if link.master is None and link.name != "lo"),
             resolvers=self.resolvers,
             sysctl_dropin=self.files.get(DROPIN),
             tables={NAME: self._tables(sandboxes, networks)},
             listeners=self.listeners,
-            namespace_files=frozenset(f"psb-{where[:8]}" for where, kind in self.pins if kind == "net"),
+            pinned={f"psb-{where[:8]}": True for where, kind in self.pins if kind == "net"},
             views={key: self.view(sandbox) for key, sandbox in sandboxes.items()},
             occupants={key: self.occupants(sandbox) for key, sandbox in sandboxes.items()},
             targets={

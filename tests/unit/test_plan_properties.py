@@ -192,7 +192,7 @@ def _declared(world: World) -> Any:
         for key, view in seen.views.items()
     }
     books = {key: held for key, (held, _cursors) in seen.shelves.items() if held}
-    seen = replace(seen, links=ours, views=views, sysctls={}, shelves=books, sysctl_dropin=None, ipv6_interfaces=(), targets={})
+    seen = replace(seen, links=ours, views=views, sysctls={}, shelves=books, sysctl_dropin=None, targets={})
     return {**vars(seen), "pauses": pauses}
 
 

@@ -88,11 +88,13 @@ def perform(operation: Operation, machine: Machine) -> None:
 @perform.register
 def _write_record(operation: ops.WriteRecord, machine: Machine) -> None:
     records.write(operation.kind, operation.key, operation.record, machine.boot_id)
+    machine.records.refresh(operation.kind, operation.key)
 
 
 @perform.register
 def _delete_record(operation: ops.DeleteRecord, machine: Machine) -> None:
     records.delete(operation.kind, operation.key)
+    machine.records.refresh(operation.kind, operation.key)
 
 
 @perform.register
@@ -205,7 +207,7 @@ def _change_elements(operation: ops.ChangeElements, machine: Machine) -> None:
 @perform.register
 def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
     loopback = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
-    carried = (address for link in machine.host.all().values() for address in link.ips)
+    carried = (ipaddress.ip_interface(address.split()[0]).ip for _index, address in machine.host.addresses())
     conntrack.flush(operation.flows, frozenset((*loopback, *carried)))
 
 
@@ -310,9 +312,7 @@ def _stop_pause(operation: ops.StopPause, machine: Machine) -> None:
 
 @perform.register
 def _end_processes(operation: ops.EndProcesses, machine: Machine) -> None:
-    sandbox = machine.records.sandboxes().get(operation.where)
-    if sandbox is None:
-        return
+    sandbox = machine.records.sandbox(operation.where)
     pause = (machine.state(operation.where) or {}).get("pause") or {}
     processes.end_all_in(owned_identities(machine, sandbox), frozenset((pause.get("pid", 0),)), operation.timeout)
 

@@ -10,7 +10,8 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from .._errors import NotFound
@@ -51,6 +52,8 @@ _SCOPE_LINK = 253
 _USUAL_PRIORITY = {socket.AF_INET: 0, socket.AF_INET6: 1024}
 _NO_ADDRESS_GENERATION = 1
 _SKIP_STATISTICS = 8
+_ONE_BY_ONE = 24
+"""From so many links on, reading all of them takes less time."""
 
 
 class Links:
@@ -68,7 +71,7 @@ class Links:
     def all(self) -> dict[str, Link]:
         """Every link with its global addresses, by name: two dumps."""
         addresses: dict[int, list[str]] = {}
-        for index, address in self._addresses():
+        for index, address in self.addresses():
             addresses.setdefault(index, []).append(address)
         messages = self._link_messages()
         names = _names(messages)
@@ -80,25 +83,37 @@ class Links:
         names = {link.index: link.name for link in links}
         return tuple(_default_route(route, names) for route in self._main_table() if not route.length and route.type != _RTN_LOCAL)
 
-    def destinations(self, links: Iterable[Link]) -> tuple[tuple[IPNetwork, str], ...]:
-        """What the main table routes where: network and device, the default route and link-local ones left out."""
-        names = {link.index: link.name for link in links}
+    def table(self) -> Table:
+        return Table(self)
+
+    def destinations(self) -> tuple[tuple[IPNetwork, int], ...]:
+        """What the main table routes where: network and index of the device, the default route and link-local ones left out."""
         found = []
         for route in self._main_table():
             if route.type == _RTN_UNICAST and route.length and _DESTINATION in route.found:
                 network = ipaddress.ip_network((route.found[_DESTINATION], route.length), strict=False)
                 if not network.is_link_local and not network.is_multicast:
-                    found.append((network, names.get(route.out, "")))
+                    found.append((network, route.out))
         return tuple(found)
 
-    def default_device(self) -> str | None:
-        """The device of the best default route, v4 first."""
+    def default_device(self) -> int:
+        """The index of the device of the best default route, v4 first; 0 where there is none."""
         best = sorted(
             (route.family == socket.AF_INET6, route.priority, route.out)
             for route in self._main_table()
             if route.type == _RTN_UNICAST and not route.length and route.out
         )
-        return socket.if_indextoname(best[0][2]) if best else None
+        return best[0][2] if best else 0
+
+    def one(self, name: str = "", index: int = 0) -> _LinkMessage | None:
+        """Index, flags and attributes of one link, by its name or index."""
+        try:
+            (body,) = self._socket.ask(_GETLINK, _link_header.pack(0, 0, index, 0, 0) + (text(_IFNAME, name) if name else b""))
+        except OSError as error:
+            if error.errno in (errno.ENODEV, errno.ERANGE, errno.EINVAL):
+                return None
+            raise
+        return _taken_apart(body)
 
     def create_bridge(self, name: str, mac: str, mtu: int) -> None:
         """Only an MTU that differs from the one at birth, and is set later, does not follow the ports (br_mtu_auto_adjust)."""
@@ -194,15 +209,11 @@ class Links:
             + number(_OUT, self._known(link))
         )
 
-    def _link_messages(self) -> list[tuple[int, int, dict[int, bytes]]]:
-        """Index, flags and attributes of every link."""
-        found = []
-        for body in self._socket.dump(_GETLINK, _link_header.pack(0, 0, 0, 0, 0) + number(_EXT_MASK, _SKIP_STATISTICS)):
-            _family, _type, index, flags, _change = _link_header.unpack_from(body)
-            found.append((index, flags, attributes(body, _link_header.size)))
-        return found
+    def _link_messages(self) -> list[_LinkMessage]:
+        bodies = self._socket.dump(_GETLINK, _link_header.pack(0, 0, 0, 0, 0) + number(_EXT_MASK, _SKIP_STATISTICS))
+        return [_taken_apart(body) for body in bodies]
 
-    def _addresses(self) -> list[tuple[int, str]]:
+    def addresses(self) -> list[tuple[int, str]]:
         """Index of the link and address/length, or address/length peer address, of every address but link-local ones."""
         found = []
         for body in self._socket.dump(_GETADDR, _address_header.pack(0, 0, 0, 0, 0)):
@@ -231,13 +242,8 @@ class Links:
     def _index(self, name: str) -> int:
         if name == "lo":
             return _LOOPBACK
-        try:
-            (body,) = self._socket.ask(_GETLINK, _link_header.pack(0, 0, 0, 0, 0) + text(_IFNAME, name))
-        except OSError as error:
-            if error.errno in (errno.ENODEV, errno.ERANGE, errno.EINVAL):
-                return 0
-            raise
-        return int(_link_header.unpack_from(body)[2])
+        found = self.one(name)
+        return found[0] if found is not None else 0
 
     def _known(self, name: str) -> int:
         index = self._index(name)
@@ -256,6 +262,78 @@ class Links:
                 raise
 
 
+class Table(Mapping[str, Link]):
+    """The links of the namespace by name; those that are asked for one by one are read one by one, many all at once."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._known: dict[str, Link | None] = {}
+        self._names = {0: ""}
+        self._whole = False
+        self._addresses: dict[int, list[str]] = {}
+        for index, address in links.addresses():
+            self._addresses.setdefault(index, []).append(address)
+
+    @property
+    def addresses(self) -> Iterator[tuple[str, str]]:
+        """Name of the link and address/length of every address but link-local ones."""
+        return ((self.name_of(index), address) for index, addresses in self._addresses.items() for address in addresses)
+
+    def name_of(self, index: int) -> str:
+        """Empty where there is no such link."""
+        if index not in self._names:
+            found = self._links.one(index=index)
+            self._names[index] = "" if found is None else "lo" if index == _LOOPBACK else as_text(found[2][_IFNAME])
+        return self._names[index]
+
+    def __getitem__(self, name: str) -> Link:
+        if name not in self._known and not self._whole:
+            if len(self._known) < _ONE_BY_ONE and self._loopback_is_lo:
+                self._known[name] = self._read(name)
+            else:
+                self._read_all()
+        link = self._known.get(name)
+        if link is None:
+            raise KeyError(name)
+        return link
+
+    def __iter__(self) -> Iterator[str]:
+        if not self._whole and self._loopback_is_lo:
+            return iter(self._listed)
+        self._read_all()
+        return (name for name, link in self._known.items() if link is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _name in self)
+
+    @cached_property
+    def _listed(self) -> list[str]:
+        """Here the kernel lists names much faster than as netlink messages (proc_pid_net(5))."""
+        with open("/proc/thread-self/net/dev", encoding="utf-8", errors="surrogateescape") as file:
+            return [line.split(":", 1)[0].strip() for line in file][2:]
+
+    @cached_property
+    def _loopback_is_lo(self) -> bool:
+        found = self._links.one(index=_LOOPBACK)
+        return found is not None and as_text(found[2][_IFNAME]) == "lo"
+
+    def _read(self, name: str) -> Link | None:
+        found = self._links.one(name)
+        if found is None:
+            return None
+        index, _flags, words = found
+        names = {item: self.name_of(item) for item in (index, as_number(words.get(_MASTER)))}
+        return _link(*found, names, tuple(self._addresses.get(index, ())))
+
+    def _read_all(self) -> None:
+        if not self._whole:
+            self._known = dict(self._links.all())
+            self._whole = True
+
+
+_LinkMessage = tuple[int, int, dict[int, bytes]]
+
+
 class _RouteMessage:
     def __init__(self, body: bytes) -> None:
         self.family, self.length, _from, self.tos, table, _protocol, _scope, self.type, _flags = _route_header.unpack_from(body)
@@ -263,6 +341,11 @@ class _RouteMessage:
         self.table = as_number(self.found.get(_TABLE)) or table
         self.priority = as_number(self.found.get(_PRIORITY))
         self.out = as_number(self.found.get(_OUT))
+
+
+def _taken_apart(body: bytes) -> _LinkMessage:
+    _family, _type, index, flags, _change = _link_header.unpack_from(body)
+    return index, flags, attributes(body, _link_header.size)
 
 
 def _mac(text: str) -> bytes:
@@ -278,7 +361,7 @@ def _address_body(index: int, address: str, flags: int) -> bytes:
     return header + attribute(_LOCAL, here.ip.packed) + attribute(_FAR, there.packed)
 
 
-def _names(messages: Iterable[tuple[int, int, dict[int, bytes]]]) -> dict[int, str]:
+def _names(messages: Iterable[_LinkMessage]) -> dict[int, str]:
     """By index. The first link of a namespace is its loopback, whatever somebody has renamed it to, or has called lo."""
     return {index: "lo" if index == _LOOPBACK else as_text(found[_IFNAME]) for index, _flags, found in messages}
 
@@ -304,7 +387,7 @@ def _link(index: int, flags: int, found: dict[int, bytes], names: dict[int, str]
         mac=found.get(_ADDRESS, b"").hex(":"),
         mtu=as_number(found.get(_MTU)),
         up=bool(flags & _IFF_UP),
-        master=names.get(as_number(found.get(_MASTER))),
+        master=names.get(as_number(found.get(_MASTER))) or None,
         alias=as_text(found.get(_ALIAS)) or None,
         isolated=bool(as_number(port.get(_PORT_FLAGS["isolated"]))),
         hairpin=bool(as_number(port.get(_PORT_FLAGS["hairpin"]))),

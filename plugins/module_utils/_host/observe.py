@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from .._plan.forwarding import DROPIN
 from .._plan.observed import Debris, Lazy, Link, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
+from .._plan.registry import Known
 from .._plan.resolver import MARK, resolver_files
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
@@ -29,8 +30,8 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     networks = machine.records.networks()
     sandboxes = machine.records.sandboxes()
     shelves = leases.load()
-    links = machine.host.all()
-    device = machine.host.default_device()
+    links = machine.host.table()
+    device = links.get(links.name_of(machine.host.default_device()))
 
     def view(sandbox_id: str) -> SandboxView:
         return _view(machine, sandboxes[sandbox_id])
@@ -44,15 +45,14 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         pools=Lazy(records.load_pool),
         shelves=shelves,
         links=links,
-        host_addresses=frozenset(address for link in links.values() if link.name not in networks for address in link.ips),
-        routes=machine.host.destinations(links.values()),
-        default_mtu=links[device].mtu if device in links else 1500,
+        host_addresses=frozenset(_ip(address) for name, address in links.addresses if name not in networks),
+        routes=tuple((network, links.name_of(index)) for network, index in machine.host.destinations()),
+        default_mtu=1500 if device is None else device.mtu,
         sysctls=Lazy(_sysctl),
-        ipv6_interfaces=tuple(link.name for link in links.values() if link.master is None and link.name != "lo"),
         resolvers=_resolvers(),
         sysctl_dropin=files.read(DROPIN),
-        tables=Lazy(lambda _name: machine.tables.seen(machine.records.signature())),
-        namespace_files=frozenset(_names(paths.NETNS)),
+        tables=Lazy(lambda _name: machine.tables.seen(machine.records.signature)),
+        pinned=Lazy(lambda name: os.path.lexists(f"{paths.NETNS}/{name}")),
         views=Lazy(view),
         occupants=Lazy(occupants),
         targets=Lazy(_target),
@@ -68,10 +68,10 @@ def observe_books(machine: Machine, *, host: bool) -> Observed:
     """What leasing alone depends on. ``host``: with what is root's, networks and sandboxes."""
     return Observed(
         networks=machine.records.networks() if host else {},
-        sandboxes=machine.records.sandboxes() if host else {},
+        sandboxes=machine.records.sandboxes() if host else Known(),
         pools=Lazy(records.load_pool),
         shelves=leases.load(),
-        host_addresses=frozenset(address for link in machine.host.all().values() for address in link.ips),
+        host_addresses=frozenset(_ip(address) for _index, address in machine.host.addresses()),
     )
 
 
@@ -231,6 +231,10 @@ def _resolvers() -> tuple[IPAddress, ...]:
         if usable:
             return tuple(dict.fromkeys(usable))
     return ()
+
+
+def _ip(address: str) -> IPAddress:
+    return ipaddress.ip_interface(address.split()[0]).ip
 
 
 def _names(directory: str) -> list[str]:

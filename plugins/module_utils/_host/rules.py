@@ -42,7 +42,7 @@ class Tables:
         self._commits = 0
         self._wanted: tuple[str, str] | None = None
 
-    def seen(self, signature: str) -> Ruleset:
+    def seen(self, signature: int) -> Ruleset:
         """What is loaded; ``signature`` is that of the records. Raises NotOurs for a foreign table of our name."""
         self._seen_at = _generation()
         if self._seen_at is not None and (self._note.get("generation"), self._note.get("records")) == (self._seen_at, signature):
@@ -74,7 +74,7 @@ class Tables:
         _commit(statements("delete", removed) + statements("add", added))
         self._commits += 1
 
-    def remember(self, signature: str) -> None:
+    def remember(self, signature: int) -> None:
         """Note that the tables are what the records of this signature mean, if nobody else has touched any since."""
         if self._wanted is None or self._seen_at is None:
             return

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from .._errors import AddressInUse, AtCapacity, InUse, InvalidArgument, NotOurs
+from .._spec import claims
 from .._spec.fields import IPV6_LEAST_MTU, IPAddress
 from .._spec.network import Network, derived_mac
 from .._spec.sandbox import Attachment, AttachmentRequest, Sandbox, SandboxRequest
@@ -86,16 +87,18 @@ def plan_attachments(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, vi
         links.pop(item.interface, None)
         view = replace(view, routes=tuple(route for route in view.routes if route.link != item.interface))
         draft.ports[item.network] = draft.ports.get(item.network, 0) - 1
-    for link in draft.veths(wanted.id):
+    for link in draft.veths(wanted.id) if recorded else ():
         # What a killed change left: the record names its interface no more.
         if owns_veth(wanted, link) and link.name not in {wanted.veth_host(item.position) for item in wanted.attachments}:
             draft.gone.add(link.name)
             draft.add(Phase.BUILD, DeleteVeth(link.name))
+    connecting: list[Operation] = []
     for item in wanted.attachments:
         network = draft.networks.get(item.network)
         if network is not None:
-            _plan_attachment(draft, wanted, item, network, links.get(item.interface), {} if fresh else view.sysctls)
+            connecting += _plan_attachment(draft, wanted, item, network, links.get(item.interface), {} if fresh else view.sysctls)
     _plan_routes(draft, wanted, view, links, start)
+    draft.add(Phase.BUILD, *connecting)
 
 
 def default_gateways(wanted: Sandbox, networks: dict[str, Network | None]) -> dict[int, tuple[IPAddress, str]]:
@@ -130,11 +133,8 @@ def _requested(request: SandboxRequest, recorded: Sandbox | None, default_networ
 
 def _refuse_taken_mac(draft: Draft, network: Network, mac: str, owner: str) -> None:
     """A bridge that finds one MAC on two ports sends to whichever spoke last."""
-    users = [
-        f"sandbox {other.name}"
-        for other in draft.sandboxes.values()
-        if other.id != owner and any(at.network == network.name and at.mac == mac for at in other.attachments)
-    ]
+    holders = draft.sandboxes.holders(claims.mac(network.name, mac))
+    users = [f"sandbox {draft.sandboxes[key].name}" for key in holders if key != owner]
     users += ["the bridge itself"] if mac == network.mac else []
     if users:
         raise AddressInUse(f"networks.mac: {mac} is used on network {network.name} by {users[0]}; choose another")
@@ -146,10 +146,11 @@ def _free_name(position: int, names: set[str]) -> str:
 
 def _take_port(draft: Draft, network: Network) -> None:
     """Refuse the port that the bridge cannot take before anything is made."""
-    if network.name not in draft.ports:
-        draft.ports[network.name] = len(draft.observed.ports_of(network.name))
-    draft.ports[network.name] += 1
-    if draft.ports[network.name] > BRIDGE_PORTS:
+    draft.ports[network.name] = draft.ports.get(network.name, 0) + 1
+    # Few enough interfaces altogether need not be looked at.
+    if draft.ports[network.name] + len(draft.observed.links) <= BRIDGE_PORTS:
+        return
+    if draft.ports[network.name] + len(draft.observed.ports_of(network.name)) > BRIDGE_PORTS:
         raise AtCapacity(f"network {network.name}: a bridge takes {BRIDGE_PORTS} ports and all are in use; declare another network")
 
 
@@ -192,7 +193,8 @@ def _keep(draft: Draft, network: Network, address: IPAddress, owner: str) -> Non
 
 def _plan_attachment(
     draft: Draft, wanted: Sandbox, item: Attachment, network: Network, inner: Link | None, sysctls: Mapping[str, str | None]
-) -> None:
+) -> list[Operation]:
+    """Plan the interface; returns what connects it, which is for the end."""
     peer_name = wanted.veth_host(item.position)
     peer = draft.link(peer_name)
     if peer is not None:
@@ -206,6 +208,7 @@ def _plan_attachment(
             draft.add(Phase.BUILD, DeleteLink(item.interface, wanted.id))
         inner, peer = None, None
     draft.add(Phase.BUILD, *_build(wanted, item, network, inner, peer, sysctls))
+    return set_link(None, peer or Link(peer_name), {"up": True})
 
 
 def _build(
@@ -239,7 +242,6 @@ def _build(
     out += address_steps(where, item.interface, inner.addresses, _prefixed(item, network))
     out += set_link(where, inner, mtu if network.mtu < inner.mtu else {})
     out += set_link(where, inner, {"up": True})
-    out += set_link(None, peer, {"up": True})
     return out
 
 

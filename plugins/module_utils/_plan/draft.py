@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import NotFound
+from .._spec import claims
 from .._spec.fields import ADDRESSES, IPAddress
 from .._spec.network import Network
 from .._spec.pool import Pool, pool_of_key
@@ -19,8 +20,10 @@ from .._spec.sandbox import Sandbox
 from .books import Book, Held, Listing
 from .observed import Link, Observed
 from .operations import Operation, Phase, SetCursor
+from .registry import Known, Planned
 
-_VETH = re.compile(r"vh(\d*)-([0-9a-f]{8})\Z")
+VETH = re.compile(r"vh\d*-([0-9a-f]{8})\Z")
+"""The host ends of sandboxes' interfaces."""
 
 UNKNOWN = "(known after apply)"
 
@@ -81,7 +84,7 @@ class Draft:
     canonical: Callable[[str], str] = str.strip
     check: bool = False
     networks: dict[str, Network] = field(default_factory=dict)
-    sandboxes: dict[str, Sandbox] = field(default_factory=dict)
+    sandboxes: Planned = field(default_factory=lambda: Planned(Known()))
     pools: dict[str, Pool | None] = field(default_factory=dict)
     books: dict[str, Book] = field(default_factory=dict)
     random_below: Callable[[int], int] = secrets.randbelow
@@ -91,8 +94,7 @@ class Draft:
     steps: list[tuple[Phase, Operation]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    _claims: dict[str, dict[IPAddress, str]] | None = None
-    _veths: dict[str, list[Link]] | None = None
+    _veths: dict[str, list[str]] | None = None
 
     @classmethod
     def of(cls, observed: Observed, fresh_id: Callable[[], str], **settings: Any) -> Draft:
@@ -100,7 +102,7 @@ class Draft:
             observed,
             fresh_id,
             networks=dict(observed.networks),
-            sandboxes=dict(observed.sandboxes),
+            sandboxes=Planned(observed.sandboxes),
             **settings,
         )
 
@@ -115,20 +117,27 @@ class Draft:
         """The host ends of a sandbox's interfaces, by their names; also those that no record names any more."""
         if self._veths is None:
             self._veths = {}
-            for link in self.observed.links.values():
-                match = _VETH.match(link.name)
+            for name in self.observed.links:
+                match = VETH.match(name)
                 if match:
-                    self._veths.setdefault(match[2], []).append(link)
-        return [link for link in self._veths.get(sandbox_id[:8], ()) if link.name not in self.gone]
+                    self._veths.setdefault(match[1], []).append(name)
+        links = (self.link(name) for name in self._veths.get(sandbox_id[:8], ()))
+        return [link for link in links if link is not None]
 
-    def claims(self, network: str) -> dict[IPAddress, str]:
-        """Addresses that records give to sandboxes that stay: theirs, even where the lease got lost."""
-        if self._claims is None:
-            self._claims = {}
-            for sandbox in self.observed.sandboxes.values():
-                for item in sandbox.attachments:
-                    self._claims.setdefault(item.network, {}).update(dict.fromkeys(item.addresses, sandbox.id))
-        return {address: owner for address, owner in self._claims.get(network, {}).items() if owner not in self.leaving}
+    def users(self, network: str) -> list[Sandbox]:
+        """The sandboxes on the network, those about to be removed included."""
+        return [self.sandboxes[key] for key in self.sandboxes.holders(claims.network(network))]
+
+    def claimant(self, network: str, address: IPAddress) -> str | None:
+        """The sandbox that stays and has the address by its record: its own, even where the lease got lost."""
+        holders = self.observed.sandboxes.holders(claims.address(network, address))
+        return next((key for key in holders if key not in self.leaving), None)
+
+    def claimed(self, network: str) -> dict[IPAddress, str]:
+        """All such addresses, and whose they are: a walk through the records."""
+        seen = self.observed.sandboxes
+        users = [seen[key] for key in seen.holders(claims.network(network)) if key not in self.leaving]
+        return {address: user.id for user in users for item in user.attachments if item.network == network for address in item.addresses}
 
     def network(self, name: str) -> Network | None:
         """A declared network; None in check mode where it is still missing. Raises NotFound."""
@@ -164,7 +173,7 @@ class Draft:
         """Who has the address or block, by lease or by record."""
         owner = self.book(key).owner_of(held)
         if owner is None and isinstance(held, ADDRESSES):
-            owner = self.claims(key).get(held)
+            owner = self.claimant(key, held)
         return owner
 
     def warn(self, text: str) -> None:
@@ -178,7 +187,7 @@ class Draft:
             short = candidate[:8]
             if any(known[:8] == short for known in self.sandboxes) or any(net.id == candidate for net in self.networks.values()):
                 continue
-            if f"psb-{short}" in self.observed.namespace_files or f"vh-{short}" in self.observed.links:
+            if self.observed.pinned.get(f"psb-{short}") or f"vh-{short}" in self.observed.links:
                 continue
             return candidate
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .._errors import NotPermitted
-from .draft import Change, Draft
+from .draft import VETH, Change, Draft
 from .operations import Phase, SetSysctl, WriteFile
 
 DROPIN = "/etc/sysctl.d/60-podnet.conf"
@@ -70,7 +70,7 @@ def _ipv6(draft: Draft) -> tuple[dict[str, str], dict[str, str]]:
     leaves it a host towards router advertisements. Older kernels have ``all.forwarding`` only, which makes interfaces
     ignore them unless accept_ra is 2; so that goes first.
     """
-    interfaces = (*draft.observed.ipv6_interfaces, "default")
+    interfaces = (*_routed(draft), "default")
     ours = f"{V6} = 1" in (draft.observed.sysctl_dropin or "")
     forwards = _value(draft, V6) == "1"
     if forwards and not ours:
@@ -82,6 +82,12 @@ def _ipv6(draft: Draft) -> tuple[dict[str, str], dict[str, str]]:
     if not forwards:
         now[V6] = "1"
     return now, now
+
+
+def _routed(draft: Draft) -> list[str]:
+    """The host's interfaces with an IPv6 of their own: no port of a bridge, none of ours, not the loopback."""
+    links = (draft.observed.links[name] for name in draft.observed.links if not (name.startswith("vh") and VETH.match(name)))
+    return [link.name for link in links if link.master is None and link.name != "lo"]
 
 
 def _value(draft: Draft, name: str) -> str | None:

@@ -67,16 +67,16 @@ def allocate(
     chance. Either finds the last free one. Raises NoAddressAvailable naming pool, used and total.
     """
     book = draft.book(pool.key)
-    barred = _barred(draft, pool, version)
+    carried = frozenset(_carried(draft, version))
     every = pool.spans(version, subnet)
     spans = intervals.without(every, (interval_of(block) for block in book.blocks() if block.version == version))
 
     def is_free(number: int) -> bool:
-        return number not in barred and book.owner_of(_address(version, number)) is None
+        return number not in carried and draft.holder(pool.key, _address(version, number)) is None
 
     def left() -> list[Interval]:
         taken = (int(address) for address in book.addresses() if address.version == version)
-        return intervals.without(spans, ((number, number) for number in chain(taken, barred)))
+        return intervals.without(spans, ((number, number) for number in chain(taken, _barred(draft, pool, version))))
 
     key = cursor_key(version)
     if strategy == "random":
@@ -226,7 +226,7 @@ def _carried(draft: Draft, version: int) -> list[int]:
 
 def _barred(draft: Draft, pool: Pool, version: int) -> Collection[int]:
     """What is not leased and cannot be: addresses of the host's interfaces, and those of sandboxes whose lease got lost."""
-    claimed = [int(address) for address in draft.claims(pool.key) if address.version == version]
+    claimed = [int(address) for address in draft.claimed(pool.key) if address.version == version]
     return frozenset((*claimed, *_carried(draft, version)))
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,8 +12,8 @@ from typing import Any, TypeVar
 from .._spec.fields import IPAddress, IPNetwork
 from .._spec.network import Network
 from .._spec.pool import Pool
-from .._spec.sandbox import Sandbox
 from .books import Held, Shelf
+from .registry import Known, Registry
 
 V = TypeVar("V")
 
@@ -43,11 +42,6 @@ class Link:
     hairpin: bool = False
     peer: int = 0
     addresses: tuple[str, ...] = ()
-
-    @property
-    def ips(self) -> tuple[IPAddress, ...]:
-        """The addresses alone."""
-        return tuple(ipaddress.ip_interface(text.split()[0]).ip for text in self.addresses)
 
 
 @dataclass(frozen=True)
@@ -201,7 +195,7 @@ class Observed:
     """Everything a plan may depend on, read under the host lock."""
 
     networks: Mapping[str, Network] = field(default_factory=dict)
-    sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
+    sandboxes: Registry = field(default_factory=Known)
     pools: Mapping[str, Pool | None] = field(default_factory=dict)
     shelves: Mapping[str, Shelf] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
@@ -209,12 +203,11 @@ class Observed:
     routes: tuple[tuple[IPNetwork, str], ...] = ()
     default_mtu: int = 1500
     sysctls: Mapping[str, Sysctl | None] = field(default_factory=dict)
-    ipv6_interfaces: tuple[str, ...] = ()
     resolvers: tuple[IPAddress, ...] = ()
     machine_id: str = ""
     sysctl_dropin: str | None = None
     tables: Mapping[str, Ruleset] = field(default_factory=dict)
-    namespace_files: frozenset[str] = frozenset()
+    pinned: Mapping[str, bool] = field(default_factory=dict)
     views: Mapping[str, SandboxView] = field(default_factory=dict)
     occupants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     targets: Mapping[str, NetnsTarget] = field(default_factory=dict)

@@ -51,8 +51,8 @@ def plan_sandboxes(draft: Draft, requests: Sequence[SandboxRequest], *, exclusiv
     known = [(request, find_sandbox(draft, request)) for request in requests]
     _no_duplicates("sandboxes", [sandbox.id if sandbox else str(request.name) for request, sandbox in known])
     listed = {sandbox.id for _request, sandbox in known if sandbox}
-    for unlisted in [item for item in draft.sandboxes.values() if exclusive and item.id not in listed]:
-        remove_sandbox(draft, unlisted, force=force)
+    for unlisted in [key for key in draft.sandboxes if key not in listed] if exclusive else ():
+        remove_sandbox(draft, draft.sandboxes[unlisted], force=force)
     for request, sandbox in known:
         # What a killed removal left is removed to its end before the name is used again.
         if sandbox is not None and (request.state == "absent" or sandbox.removing):
@@ -93,7 +93,7 @@ def _plan_host(draft: Draft, *, strict: bool = False) -> None:
 
 
 def _remove_network(draft: Draft, name: str, *, force: bool) -> None:
-    users = [item for item in draft.sandboxes.values() if any(at.network == name for at in item.attachments)]
+    users = draft.users(name)
     if users and not force:
         names = ", ".join(sorted(sandbox.name for sandbox in users))
         raise InUse(f"network {name} is used by sandbox {names}; remove those first, or say force: true to remove them too")
@@ -104,7 +104,7 @@ def _remove_network(draft: Draft, name: str, *, force: bool) -> None:
 
 def _users(draft: Draft, network: str) -> list[Sandbox]:
     """The sandboxes on the network that stay."""
-    return [item for item in draft.sandboxes.values() if any(at.network == network for at in item.attachments) and not item.removing]
+    return [item for item in draft.users(network) if not item.removing]
 
 
 def _restore_bridges(draft: Draft, present: Sequence[tuple[SandboxRequest, Sandbox | None]]) -> list[Sandbox]:

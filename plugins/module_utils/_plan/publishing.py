@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from .._errors import InvalidArgument, PortInUse
+from .._spec import claims
 from .._spec.fields import IPAddress
 from .._spec.forward import PortForward, addresses_meet
 from .._spec.network import Network
@@ -63,64 +64,76 @@ def published(sandbox: Sandbox, networks: Mapping[str, Network]) -> Iterator[tup
                 yield forward, version, found[version][1]
 
 
-def _living(draft: Draft) -> list[Sandbox]:
-    return [sandbox for sandbox in draft.sandboxes.values() if not sandbox.removing]
-
-
 def check_conflicts(draft: Draft) -> None:
     """No port of an address may be two sandboxes', nor a sandbox's and that of a socket of the host, once all is planned.
 
-    Raises PortInUse naming the holder.
+    Only who comes with a new port can be in conflict, and is told who has it. Raises PortInUse.
     """
-    holders: dict[tuple[str, int], list[tuple[PortForward, Sandbox]]] = {}
-    known = draft.observed.sandboxes
-    # Who comes with a new port is told who has it.
-    for sandbox in sorted(_living(draft), key=lambda item: item.id not in known or item.port_forwards != known[item.id].port_forwards):
+    for sandbox in _changed(draft):
+        known = draft.observed.sandboxes.get(sandbox.id)
         for forward in sandbox.port_forwards:
-            for port in forward.host_ports:
-                others = holders.setdefault((forward.protocol, port), [])
-                for other, holder in others:
-                    if addresses_meet(forward.host_address, other.host_address):
-                        raise PortInUse(
-                            f"port_forwards: {forward} of sandbox {sandbox.name} is published by sandbox {holder.name} as {other}; "
-                            "choose another port or address"
-                        )
-                others.append((forward, sandbox))
-    before = {forward for sandbox in known.values() for forward in sandbox.port_forwards}
-    for sandbox in _living(draft):
-        for forward in sandbox.port_forwards:
-            if forward in before:
-                continue
-            for listener in draft.observed.listeners[forward.protocol]:
-                if listener.port in forward.host_ports and any(addresses_meet(forward.host_address, at) for at in listener.addresses):
-                    raise PortInUse(
-                        f"port_forwards: {forward} of sandbox {sandbox.name}: a socket of the host listens on {listener}; "
-                        "choose another port or address, or stop what listens"
-                    )
+            if known is None or forward not in known.port_forwards:
+                _refuse_published(draft, sandbox, forward)
+                _refuse_listened(draft, sandbox, forward)
+
+
+def _changed(draft: Draft) -> list[Sandbox]:
+    """Those that stay, and are not as they were."""
+    return [draft.sandboxes[key] for key in draft.sandboxes.changed if key in draft.sandboxes and not draft.sandboxes[key].removing]
+
+
+def _refuse_published(draft: Draft, sandbox: Sandbox, forward: PortForward) -> None:
+    keys = {key: None for port in forward.host_ports for key in draft.sandboxes.holders(claims.port(forward.protocol, port))}
+    for holder in (draft.sandboxes[key] for key in keys if key != sandbox.id):
+        other = next((item for item in holder.port_forwards if item.meets(forward)), None)
+        if other is not None and not holder.removing:
+            raise PortInUse(
+                f"port_forwards: {forward} of sandbox {sandbox.name} is published by sandbox {holder.name} as {other}; "
+                "choose another port or address"
+            )
+
+
+def _refuse_listened(draft: Draft, sandbox: Sandbox, forward: PortForward) -> None:
+    seen = draft.observed.sandboxes
+    if any(forward in seen[key].port_forwards for key in seen.holders(claims.port(forward.protocol, forward.host_port))):
+        return  # a port that only moves
+    for listener in draft.observed.listeners[forward.protocol]:
+        if listener.port in forward.host_ports and any(addresses_meet(forward.host_address, at) for at in listener.addresses):
+            raise PortInUse(
+                f"port_forwards: {forward} of sandbox {sandbox.name}: a socket of the host listens on {listener}; "
+                "choose another port or address, or stop what listens"
+            )
 
 
 def _plan_route_localnet(draft: Draft) -> None:
     """A reply to the host's 127.0.0.1 comes in on the bridge (ip-sysctl.rst); our rules drop everything else of 127/8."""
-    wanted = set()
-    for sandbox in _living(draft):
-        for forward, version, _address in published(sandbox, draft.networks):
-            if version == 4 and forward.on_loopback:
-                wanted.add(targets(sandbox, draft.networks)[4][0].name)
     for network in draft.networks.values():
         if network.removing or not any(subnet.version == 4 for subnet in network.subnets):
             continue
         name = f"net/ipv4/conf/{network.name}/{ROUTE_LOCALNET}"
         seen = name if network.name in draft.observed.links else f"net/ipv4/conf/default/{ROUTE_LOCALNET}"
         current = draft.observed.sysctls.get(seen)
-        value = "1" if network.name in wanted else "0"
+        value = "1" if _leads_from_loopback(draft, network) else "0"
         if current is not None and current.value != value:
             draft.add(Phase.BUILD, SetSysctl(None, name, value, current.value))
 
 
+def _leads_from_loopback(draft: Draft, network: Network) -> bool:
+    """Whether a port of the host's 127.0.0.1 leads to a sandbox by this network."""
+    for sandbox in (draft.sandboxes[key] for key in draft.sandboxes.holders(claims.loopback(network.name))):
+        target = targets(sandbox, draft.networks).get(4)
+        if target is not None and target[0].name == network.name and not sandbox.removing:
+            return True
+    return False
+
+
 def _stale_flows(draft: Draft) -> Iterator[Flow]:
     """UDP flows that conntrack would go on sending to where a port led before, or that began before it led anywhere."""
-    before = dict(_udp(draft.observed.sandboxes, draft.observed.networks))
-    after = dict(_udp({sandbox.id: sandbox for sandbox in _living(draft)}, draft.networks))
+    changed = draft.sandboxes.changed
+    if draft.networks != draft.observed.networks:
+        changed = list(dict.fromkeys((*draft.observed.sandboxes, *draft.sandboxes)))
+    before = dict(_udp((draft.observed.sandboxes.get(key) for key in changed), draft.observed.networks))
+    after = dict(_udp((draft.sandboxes.get(key) for key in changed), draft.networks))
     for key, target in before.items():
         if after.get(key) != target:
             yield Flow(key[0], key[1], key[2], target)
@@ -130,10 +143,10 @@ def _stale_flows(draft: Draft) -> Iterator[Flow]:
 
 
 def _udp(
-    sandboxes: Mapping[str, Sandbox], networks: Mapping[str, Network]
+    sandboxes: Iterable[Sandbox | None], networks: Mapping[str, Network]
 ) -> Iterator[tuple[tuple[int, IPAddress | None, int], tuple[IPAddress, int]]]:
-    for sandbox in sandboxes.values():
-        for forward, version, address in published(sandbox, networks):
+    for sandbox in sandboxes:
+        for forward, version, address in published(sandbox, networks) if sandbox is not None and not sandbox.removing else ():
             if forward.protocol == "udp":
                 host = None if forward.anywhere else forward.host_address
                 for offset in range(forward.count):

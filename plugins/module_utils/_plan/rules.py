@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 
-from .._spec.sandbox import Sandbox
 from .draft import UNKNOWN, Change, Draft
 from .observed import Elements, Ruleset
 from .operations import ChangeElements, LoadRules, Phase
@@ -21,7 +19,7 @@ def plan_rules(draft: Draft) -> None:
     text = frame(draft.networks.values())
     wanted_frame = draft.canonical(text)
     same = seen.frame == wanted_frame
-    changed = _changed(draft)
+    changed = draft.sandboxes.changed
     if seen.elements is None and same:
         # What is loaded is what the records mean: what did not change since need not be looked at.
         before = elements((draft.observed.sandboxes[key] for key in changed if key in draft.observed.sandboxes), draft.observed.networks)
@@ -35,12 +33,6 @@ def plan_rules(draft: Draft) -> None:
     loaded, wanted = Ruleset(seen.frame, before), Ruleset(wanted_frame, after)
     draft.add(Phase.RULES, ChangeElements(new, gone) if same else LoadRules(Ruleset(text, after), loaded))
     draft.changes.append(_change(blocks(loaded), blocks(wanted), _unknown(draft, changed)))
-
-
-def _changed(draft: Draft) -> list[str]:
-    """The ids of sandboxes that are not any more, or not yet, what was observed."""
-    seen = draft.observed.sandboxes
-    return [key for key in chain(draft.sandboxes, seen) if draft.sandboxes.get(key) is not seen.get(key)]
 
 
 def _without(items: Elements, others: Elements) -> Elements:
@@ -66,5 +58,7 @@ def _missing(items: Iterable[str], others: Iterable[str]) -> list[str]:
 
 def _unknown(draft: Draft, changed: list[str]) -> list[str]:
     """What only a real run would know of sandboxes that are still to be made: names derived from ids, and addresses."""
-    fresh: list[Sandbox] = [draft.sandboxes[key] for key in changed if key not in draft.observed.sandboxes] if draft.check else []
+    if not draft.check:
+        return []
+    fresh = [draft.sandboxes[key] for key in changed if key in draft.sandboxes and key not in draft.observed.sandboxes]
     return [word for item in fresh for word in (item.id[:8], *(f"{a} . " for at in item.attachments for a in at.addresses))]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._errors import InUse, InvalidArgument, NotFound, NotOurs
+from .._spec import claims
 from .._spec.fields import sysctl_home
 from .._spec.pool import pool_of_key
 from .._spec.sandbox import PINNED, Sandbox, SandboxRequest
@@ -59,7 +60,7 @@ def find_sandbox(draft: Draft, request: SandboxRequest) -> Sandbox | None:
         if sandbox is None and request.state != "absent":
             raise NotFound(f"id: no sandbox {request.id} on this host; leave id out and give a name to make one")
         return sandbox
-    named = [sandbox for sandbox in draft.sandboxes.values() if sandbox.name == request.name]
+    named = [draft.sandboxes[key] for key in draft.sandboxes.holders(claims.name(str(request.name)))]
     return min(named, key=lambda sandbox: sandbox.removing, default=None)
 
 
@@ -294,7 +295,8 @@ def _plan_files(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: S
             draft.add(Phase.BUILD, WriteFile(path, content, view.files.get(path)))
     resolv = resolv_conf(wanted, draft.networks, draft.observed.resolvers)
     for root in wanted.rootfs:
-        other = next((s for s in draft.sandboxes.values() if s.id != wanted.id and root in s.rootfs and not s.removing), None)
+        others = (draft.sandboxes[key] for key in draft.sandboxes.holders(claims.root(root)) if key != wanted.id)
+        other = next((sandbox for sandbox in others if not sandbox.removing), None)
         if other is not None:
             raise InUse(f"rootfs: {root} is furnished by sandbox {other.name}; one root belongs to one sandbox")
         current = view.rootfs.get(root)

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._errors import InvalidArgument
-from . import fields
+from . import claims, fields
 from .fields import IPAddress
 from .forward import PortForward, port_forwards
 from .network import derived_mac
@@ -97,6 +97,23 @@ class Sandbox:
 
     def host_mac(self, position: int) -> str:
         return derived_mac(self.id, "host", str(position))
+
+    def claims(self) -> Iterator[str]:
+        """What others are asked whether they have it; see claims.py."""
+        yield claims.name(self.name)
+        for item in self.attachments:
+            yield claims.network(item.network)
+            yield claims.mac(item.network, item.mac)
+            for address in item.addresses:
+                yield claims.address(item.network, address)
+        for root in self.rootfs:
+            yield claims.root(root)
+        for forward in self.port_forwards:
+            for number in forward.host_ports:
+                yield claims.port(forward.protocol, number)
+        if any(forward.on_loopback for forward in self.port_forwards):
+            for item in self.attachments:
+                yield claims.loopback(item.network)
 
     def as_dict(self) -> dict[str, Any]:
         """The declared part of the return value."""

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 from .._errors import PodnetError, StateCorrupt
 from .._spec.network import Network
 from .._spec.pool import Pool, pool_key
 from .._spec.sandbox import Sandbox
-from . import files, leases, paths
+from . import files, index, leases, paths
+from .index import Index
 
 SCHEMA = 1
 
@@ -23,43 +24,116 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """By the schema that it reads: makes of a record the one of the next schema."""
 
 _PLURAL = {"network": "networks", "sandbox": "sandboxes"}
-_Version = tuple[int, int, int]
-"""Inode, bytes, nanoseconds: every write makes a new file."""
 
-_name = attrgetter("name")
+Version = tuple[int, int, int]
+"""Inode, bytes, and nanoseconds of the last change of a file (st_ctime, which no copying tool sets back)."""
 
 
 class Records:
-    """The records of networks and sandboxes. A file is read once, and again when it was replaced or written to."""
+    """The records of networks and sandboxes. A file is read when it is asked for, and again when it was written anew."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[_Version, Any]] = {}
+        self._read: dict[str, tuple[Version, Any]] = {}
+        self._files = {kind: _files(kind) for kind in _PLURAL}
+        self._signature: int | None = None
+        self._index: Index | None = None
+        self._saved: int | None = None
+        self._written: set[str] = set()
+
+    @property
+    def signature(self) -> int:
+        """What changes with any of them."""
+        if self._signature is None:
+            self._signature = hash(tuple(sorted(version for known in self._files.values() for _path, version in known.values())))
+        return self._signature
 
     def networks(self) -> dict[str, Network]:
         """By name. Raises StateCorrupt naming the file that cannot be understood."""
-        return {network.name: network for network in self._load("network", Network.from_record)}
+        return {key: self._one("network", key, Network.from_record) for key in self._files["network"]}
 
-    def sandboxes(self) -> dict[str, Sandbox]:
-        """By id; those that a reboot forgets included. Raises StateCorrupt."""
-        return {sandbox.id: sandbox for sandbox in self._load("sandbox", Sandbox.from_record)}
+    def sandboxes(self) -> Sandboxes:
+        """Raises StateCorrupt."""
+        return Sandboxes(dict(self._files["sandbox"]), self.sandbox, self._current_index())
 
-    def signature(self) -> str:
-        """What changes with any of them."""
-        versions = sorted((path, version) for kind in _PLURAL for path, _key, version in _files(kind))
-        return hashlib.sha256(repr(versions).encode()).hexdigest()
+    def sandbox(self, key: str) -> Sandbox:
+        """Raises KeyError where there is none, and StateCorrupt."""
+        sandbox: Sandbox = self._one("sandbox", key, Sandbox.from_record)
+        return sandbox
 
-    def _load(self, kind: str, parse: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
-        found = []
-        for path, key, version in _files(kind):
-            if self._known.get(path, (None, None))[0] != version:
-                self._known[path] = version, _parsed(path, key, parse)
-            found.append(self._known[path][1])
-        return found
+    def refresh(self, kind: str, key: str) -> None:
+        """To be called when one was written or deleted."""
+        if kind not in _PLURAL:
+            return
+        found = [(path, _version(os.lstat(path))) for path in _paths(kind, key) if os.path.lexists(path)]
+        self._files[kind].pop(key, None)
+        if found:
+            self._files[kind][key] = found[-1]
+        self._signature = None
+        if kind == "sandbox":
+            self._written.add(key)
+
+    def save_index(self) -> None:
+        """For the next run."""
+        current = self._current_index()
+        if self._saved != self.signature:
+            index.save(self.signature, current)
+            self._saved = self.signature
+
+    def _current_index(self) -> Index:
+        known = self._files["sandbox"]
+        if self._index is None:
+            self._index = index.load(self.signature) if not self._written else None
+            self._saved = None if self._index is None else self.signature
+            if self._index is None:
+                self._index = Index().amended(known, self._claims, ())
+        elif self._written:
+            self._index = self._index.amended([key for key in self._written if key in known], self._claims, self._written)
+        self._written.clear()
+        return self._index
+
+    def _claims(self, key: str) -> Iterator[str]:
+        return self.sandbox(key).claims()
+
+    def _one(self, kind: str, key: str, parse: Callable[[Mapping[str, Any]], Any]) -> Any:
+        path, version = self._files[kind][key]
+        known = self._read.get(path)
+        if known is None or known[0] != version:
+            known = self._read[path] = version, _parsed(path, key, parse)
+        return known[1]
+
+
+class Sandboxes(Mapping[str, Sandbox]):
+    """By id, those that a reboot forgets included; found by what they claim without reading their records.
+
+    Raises StateCorrupt naming the file that cannot be understood.
+    """
+
+    def __init__(self, known: Mapping[str, object], load: Callable[[str], Sandbox], index: Index) -> None:
+        self._known = known
+        self._load = load
+        self._index = index
+
+    def holders(self, claim: str) -> list[str]:
+        return self._index.holders(claim)
+
+    def __getitem__(self, key: str) -> Sandbox:
+        if key not in self._known:
+            raise KeyError(key)
+        return self._load(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 def load_pool(name: str) -> Pool | None:
     """None where it was never used. Raises StateCorrupt, also where there are leases and no record of what they are of."""
-    path = _path("pool", name, True)
+    (path,) = _paths("pool", name)
     if os.path.lexists(path):
         pool: Pool = _parsed(path, name, Pool.from_record)
         return pool
@@ -70,34 +144,42 @@ def load_pool(name: str) -> Pool | None:
 
 def write(kind: str, key: str, record: Mapping[str, Any], boot_id: str) -> None:
     """Records that are not persistent go below /run, and never lie in both places."""
-    kept, other = _path(kind, key, bool(record.get("persistent", True))), _path(kind, key, not record.get("persistent", True))
+    places = _paths(kind, key)
+    kept = places[0] if record.get("persistent", True) else places[-1]
     files.write_json(kept, {**record, "schema": SCHEMA, "boot_id": boot_id})
-    if other != kept:
-        files.remove(other)
+    for other in places:
+        if other != kept:
+            files.remove(other)
 
 
 def delete(kind: str, key: str) -> None:
-    for persistent in (True, False):
-        files.remove(_path(kind, key, persistent))
+    for path in _paths(kind, key):
+        files.remove(path)
 
 
-def _path(kind: str, key: str, persistent: bool) -> str:
+def _paths(kind: str, key: str) -> tuple[str, ...]:
+    """Where it may lie: what outlives a reboot, and what does not."""
     if kind == "pool":
-        return f"{leases.directory(pool_key(key))}/{leases.RECORD}"
-    return f"{paths.LIB if persistent else paths.VOLATILE}/{_PLURAL[kind]}/{key}.json"
+        return (f"{leases.directory(pool_key(key))}/{leases.RECORD}",)
+    return tuple(f"{root}/{_PLURAL[kind]}/{key}.json" for root in (paths.LIB, paths.VOLATILE))
 
 
-def _files(kind: str) -> Iterator[tuple[str, str, _Version]]:
-    """Path, key and version of every record, sorted."""
+def _files(kind: str) -> dict[str, tuple[str, Version]]:
+    """Path and version of every record, by key."""
+    found = []
     for root in (paths.LIB, paths.VOLATILE):
-        try:
-            with os.scandir(f"{root}/{_PLURAL[kind]}") as entries:
-                found = sorted((entry for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")), key=_name)
-                for entry in found:
-                    status = entry.stat(follow_symlinks=False)
-                    yield entry.path, entry.name[: -len(".json")], (status.st_ino, status.st_size, status.st_mtime_ns)
-        except FileNotFoundError:
-            continue
+        with contextlib.suppress(FileNotFoundError), os.scandir(f"{root}/{_PLURAL[kind]}") as entries:
+            named = ((entry.name, entry) for entry in entries)
+            found += [
+                (name[:-5], (entry.path, _version(entry.stat(follow_symlinks=False))))
+                for name, entry in named
+                if name[-5:] == ".json" and name[0] != "."
+            ]
+    return dict(sorted(found, key=itemgetter(0)))
+
+
+def _version(status: os.stat_result) -> Version:
+    return status.st_ino, status.st_size, status.st_ctime_ns
 
 
 def _parsed(path: str, key: str, parse: Callable[[Mapping[str, Any]], Any]) -> Any:
@@ -113,7 +195,7 @@ def _parsed(path: str, key: str, parse: Callable[[Mapping[str, Any]], Any]) -> A
         parsed = parse(_migrated(record, schema))
     except (PodnetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise StateCorrupt(f"{path} does not hold a whole record ({error}); restore it, or remove it if nothing depends on it") from None
-    if key not in (record.get("id"), parsed.name):
+    if key != (parsed.id if isinstance(parsed, Sandbox) else parsed.name):
         raise StateCorrupt(f"{path} holds the record of {parsed.name}, not of {key}; restore it")
     return parsed
 
