@@ -30,6 +30,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._spec.network import 
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
 
 TREES = ("/run/podnet", "/var/lib/podnet", "/etc/netns", "/etc/sysctl.d", "/run/netns")
+CACHES = ("index", "rules.json")
 DISTRIBUTION = ("README.sysctl", "99-sysctl.conf")
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/force_forwarding")
 VOLATILE = ("ifindex", "link_index", "link_netnsid", "link", "iif", "designated_bridge", "stats64", "group", "txqlen")
@@ -63,6 +64,7 @@ def run(scenario: dict[str, Any]) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     hide(scenario.get("without", ()))
+    ran = note_programs()
     before = snapshot() if scenario.get("compare") else None
     result: dict[str, Any] = {}
     switches = {key: scenario.get(key, False) for key in ("check", "exclusive", "force")}
@@ -72,9 +74,23 @@ def run(scenario: dict[str, Any]) -> dict[str, Any]:
     except PodnetError as error:
         result.update(error=str(error), reason=error.reason)
     result["operations"] = seen
+    result["programs"] = ran
     if before is not None:
         result["differs"] = differences(before, snapshot())
     return result
+
+
+def note_programs() -> list[str]:
+    """The command lines of child processes, as they come."""
+    ran: list[str] = []
+    real = subprocess.Popen.__init__
+
+    def popen(self: Any, args: Any, *rest: Any, **options: Any) -> None:
+        ran.append(" ".join([os.path.basename(args[0]), *args[1:]]))
+        real(self, args, *rest, **options)
+
+    subprocess.Popen.__init__ = popen
+    return ran
 
 
 def hide(names: list[str]) -> None:
@@ -172,7 +188,7 @@ def files() -> dict[str, str]:
             for name in here:
                 path = Path(directory) / name
                 if path.name not in ("lock", *DISTRIBUTION):
-                    text = "nsfs" if is_namespace(path) else path.read_text(errors="replace")
+                    text = "nsfs" if is_namespace(path) else "" if path.name in CACHES else path.read_text(errors="replace")
                     # A lease that was given back and taken again is a new one by its time only.
                     found[str(path)] = re.sub(r'"time": \d+', '"time": 0', text)
     return found
@@ -227,11 +243,13 @@ def links_and_routes() -> dict[str, Any]:
     """As the engine sees them."""
     links = Links()
     found = links.all()
+    table = links.table()
+    assert {name: table[name] for name in list(table)[:20]}.items() <= found.items() and set(table) == set(found)
     return {
         "links": {name: asdict(link) for name, link in found.items()},
         "default_routes": [asdict(route) for route in links.default_routes(found.values())],
-        "destinations": {str(network): device for network, device in links.destinations(found.values())},
-        "default_device": links.default_device(),
+        "destinations": {str(network): table.name_of(index) for network, index in links.destinations()},
+        "default_device": table.name_of(links.default_device()),
     }
 
 

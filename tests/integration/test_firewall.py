@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from host import Host
-from talk import LAN, ask, bridge_netfilter, everywhere, serve
+from host import ROOT, Host
+from talk import HOST, LAN, ask, bridge_netfilter, everywhere, serve
 
 NETWORK = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
 PORTS = ["8080:80", "8080:80/udp"]
@@ -36,21 +36,21 @@ done
 """As Docker 24 and ufw 0.36 set them up, as far as forwarding goes."""
 
 
-def docker(host: Host) -> list[str]:
-    for tool in ("iptables-nft", "ip6tables-nft"):
-        host.sh(DOCKER.format(tool=tool))
+def docker(host: Host, kind: str) -> list[str]:
+    for tool in ("iptables", "ip6tables"):
+        host.sh(DOCKER.format(tool=f"{tool}-{kind}"))
     return ["DOCKER-USER"] * 2
 
 
-def ufw(host: Host) -> list[str]:
-    for tool, prefix in (("iptables-nft", "ufw"), ("ip6tables-nft", "ufw6")):
-        host.sh(UFW.format(tool=tool, prefix=prefix))
+def ufw(host: Host, kind: str) -> list[str]:
+    for tool, prefix in (("iptables", "ufw"), ("ip6tables", "ufw6")):
+        host.sh(UFW.format(tool=f"{tool}-{kind}", prefix=prefix))
     return ["ufw-user-forward", "ufw6-user-forward"]
 
 
 def theirs(host: Host) -> list[str]:
     """Every rule of somebody else, counters apart."""
-    saved = host.sh("iptables-nft-save; ip6tables-nft-save").splitlines()
+    saved = host.sh("for kind in nft legacy; do iptables-$kind-save; ip6tables-$kind-save; done").splitlines()
     listed = host.sh("nft --stateless list ruleset | sed '/^table .* podnet {/,/^}/d'").splitlines()
     return [line.split(" [")[0] for line in (*saved, *listed) if not line.startswith(("#", "COMMIT"))]
 
@@ -63,11 +63,10 @@ def works(host: Host, sandbox: dict[str, Any]) -> None:
     assert ask(host, "lan", *everywhere(81), patience=0.2) == [None] * 4
 
 
-@pytest.mark.parametrize("value", (0, 1))
-@pytest.mark.parametrize("firewall", (docker, ufw))
-def test_a_default_drop_lets_us_through_by_the_chain_it_offers(lan: Host, firewall: Any, value: int) -> None:
+@pytest.mark.parametrize(("firewall", "kind", "value"), ((docker, "nft", 1), (docker, "legacy", 0), (ufw, "nft", 0), (ufw, "legacy", 1)))
+def test_a_default_drop_lets_us_through_by_the_chain_it_offers(lan: Host, firewall: Any, kind: str, value: int) -> None:
     bridge_netfilter(lan, value)
-    offered = firewall(lan)
+    offered = firewall(lan, kind)
     before = theirs(lan)
     pair = [{"name": name, "network": "pods0"} for name in ("web", "db")]
     lan.quartets(("bridge_network", NETWORK), ("pod_sandbox", {"sandboxes": pair}))
@@ -81,7 +80,7 @@ def test_a_default_drop_lets_us_through_by_the_chain_it_offers(lan: Host, firewa
         f'-A {chain} -m mark --mark 0x1000/0x1000 -m comment --comment "podnet.linux" -j ACCEPT' for chain in offered
     ]
     # The other firewall starts anew: ours is missing again, which the next run sees and repairs.
-    tools = ("iptables-nft", "ip6tables-nft")
+    tools = (f"iptables-{kind}", f"ip6tables-{kind}")
     flush = "; ".join(f"{tool} -D {chain} 1" for tool, chain in zip(tools, offered))
     lan.quartets(flush, ("pod_sandbox", {"name": "web"}))
     works(lan, web)
@@ -125,3 +124,71 @@ def test_a_firewall_that_comes_later_is_a_warning_for_sandboxes(lan: Host) -> No
     assert lan.refused("bridge_network", name="pods0")["reason"] == "blocked_by_firewall"
     lan.do("pod_sandbox", name="web", state="absent")
     lan.do("bridge_network", name="pods0", state="absent")
+
+
+DBUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=/run/dbus/system_bus_socket</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/><allow own="*"/><allow send_destination="*"/><allow send_type="method_call"/><allow send_type="signal"/>
+    <allow receive_sender="*"/><allow receive_type="method_call"/><allow receive_type="method_return"/>
+    <allow receive_type="error"/><allow receive_type="signal"/>
+  </policy>
+</busconfig>
+"""
+
+
+def firewalld(host: Host) -> None:
+    """The real one, with a message bus of its own; its files lie over /usr on this host alone."""
+    tree = ROOT / ".cache" / "firewalld"
+    host.sh(f"mount -t overlay overlay -o 'lowerdir={tree}/usr:/usr' /usr; cp -a {tree}/etc/. /etc/; mkdir -p /run/dbus")
+    host.run("tee", "/run/dbus.conf", text=DBUS)
+    host.start("dbus-daemon", "--config-file=/run/dbus.conf", "--nofork", "--nopidfile")
+    host.sh("for n in $(seq 100); do test -S /run/dbus/system_bus_socket && break; sleep 0.1; done")
+    start_firewalld(host)
+
+
+def start_firewalld(host: Host) -> None:
+    host.start("/usr/bin/python3", "/usr/sbin/firewalld", "--nofork")
+    host.sh("for n in $(seq 100); do firewall-cmd --state >/dev/null 2>&1 && exit; sleep 0.1; done; exit 1")
+
+
+def test_firewalld_has_our_bridges_in_a_zone_of_ours(lan: Host) -> None:
+    firewalld(lan)
+    lan.sh("firewall-cmd -q --permanent --zone=internal --add-interface=foreign0; firewall-cmd -q --reload")
+    before = theirs(lan)
+    made, *_rest = lan.quartets(("bridge_network", NETWORK), ("pod_sandbox", {"name": "web", "network": "pods0", "port_forwards": PORTS}))
+    assert {"before": {"zone podnet": []}, "after": {"zone podnet": ["pods0"]}}.items() <= made["diff"][-1].items()
+    web = lan.do("pod_sandbox_info", name="web")["sandboxes"][0]
+    serve(lan, web["ns_name"], "web", 80, 81)
+    works(lan, web)
+    assert ask(lan, web["ns_name"], *(("tcp", gateway, 8080) for gateway in HOST)) != [None] * 2
+    # A reload and a restart bring our zone back without us.
+    for again in ("firewall-cmd --reload", "pid=$(cat /run/firewalld.pid); kill $pid; while test -e /proc/$pid; do sleep 0.1; done"):
+        lan.sh(again)
+        if "kill" in again:
+            start_firewalld(lan)
+        works(lan, web)
+        assert not lan.do("bridge_network", **NETWORK)["changed"]
+    # Somebody takes it out, or flushes everything.
+    out = "firewall-cmd -q --zone=podnet --remove-interface=pods0"
+    forgotten = f"{out}; firewall-cmd -q --permanent --delete-zone=podnet; firewall-cmd -q --reload"
+    lan.quartets(out, ("pod_sandbox", {"name": "web"}), forgotten, ("pod_sandbox", {"name": "web"}))
+    works(lan, web)
+    # An administrator's own choice of a zone stands.
+    lan.sh("firewall-cmd -q --zone=trusted --change-interface=pods0")
+    assert not lan.do("pod_sandbox", name="web")["changed"]
+    works(lan, web)
+    lan.sh(out.replace("podnet", "trusted"))
+    lan.quartets(
+        ("bridge_network", NETWORK),
+        ("bridge_network", {**NETWORK, "firewall": "none"}),
+        ("bridge_network", {**NETWORK, "firewall": "auto"}),
+        ("bridge_network", {"name": "pods0", "state": "absent", "force": True}),
+    )
+    assert not lan.sh("find /etc/firewalld -name 'podnet*'") and "podnet" not in lan.sh("firewall-cmd --permanent --get-zones")
+    lan.sh("firewall-cmd -q --reload")
+    assert theirs(lan) == before

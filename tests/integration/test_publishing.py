@@ -193,7 +193,10 @@ def test_every_form_is_predicted_kept_and_taken_back(lan: Host) -> None:
         "nft delete table bridge podnet",
         "nft flush map inet podnet any4",
         "nft delete element inet podnet any4 '{ tcp . 8080 }'",
+        "nft add element inet podnet any4 '{ tcp . 9 : 192.0.2.9 . 9 }'",
+        "nft add element inet podnet closed '{ \"a\" }'",
         "nft flush chain inet podnet publish",
+        "nft insert rule inet podnet inbound accept",
         "sysctl -qw net.ipv4.conf.a.route_localnet=0",
         f"ip link set {web['veth_host']} type bridge_slave hairpin off",
     )

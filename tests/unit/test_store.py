@@ -20,11 +20,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.podnet.linux.plugins.module_utils._errors import LockTimeout, StateCorrupt
+from ansible_collections.podnet.linux.plugins.module_utils._spec import claims
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import Network, NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import Sandbox
 from ansible_collections.podnet.linux.plugins.module_utils._store import files, leases, lock, paths, records
 
 ID = "0123456789abcdef"
+OTHER = "fedcba9876543210"
 BOOT = "boot"
 A, B = ip_address("10.90.0.2"), ip_address("fd00:90::2")
 BLOCK = ip_network("10.90.4.0/24")
@@ -201,6 +203,56 @@ def test_a_deleted_record_is_gone(store: Path, persistent: bool) -> None:
 
 def test_without_a_store_there_are_no_records(store: Path) -> None:
     assert (records.Records().networks(), records.Records().sandboxes(), leases.load()) == ({}, {}, {})
+
+
+def test_the_index_saves_reading_records(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in (ID, OTHER):
+        records.write("sandbox", key, Sandbox(id=key, name=f"web-{key[:1]}", hostname="web").as_record(), BOOT)
+    first = records.Records()
+    assert first.sandboxes().holders(claims.name(f"web-{ID[:1]}")) == [ID]
+    first.save_index()
+    monkeypatch.setattr(records, "_parsed", lambda path, *_rest: pytest.fail(f"{path} was read"))
+    again = records.Records().sandboxes()
+    assert again.holders(claims.name(f"web-{OTHER[:1]}")) == [OTHER] and set(again) == {ID, OTHER}
+
+
+@pytest.mark.parametrize("how", ("in place", "anew", "deleted", "the index itself"))
+def test_what_is_written_behind_our_back_is_noticed(store: Path, how: str) -> None:
+    records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web").as_record(), BOOT)
+    first = records.Records()
+    assert first.sandboxes().holders(claims.name("web")) == [ID]
+    first.save_index()
+    (path,) = store.rglob(f"{ID}.json")
+    renamed = path.read_text().replace('"web"', '"ftp"')
+    if how == "in place":
+        path.write_text(renamed)
+    elif how == "anew":
+        path.unlink()
+        path.write_text(renamed)
+    elif how == "deleted":
+        path.unlink()
+    else:
+        (store / "run/index").write_text("podnet.linux 1 0\nname web\0" + OTHER + "\n")
+    found = records.Records().sandboxes()
+    assert found.holders(claims.name("web")) == ([ID] if how == "the index itself" else [])
+    assert found.holders(claims.name("ftp")) == ([] if how in ("deleted", "the index itself") else [ID])
+
+
+def test_what_a_run_writes_is_known_to_it_and_to_the_next(store: Path) -> None:
+    run = records.Records()
+    assert run.sandboxes().holders(claims.name("web")) == []
+    records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web").as_record(), BOOT)
+    run.refresh("sandbox", ID)
+    assert run.sandboxes().holders(claims.name("web")) == [ID]
+    records.write("sandbox", ID, Sandbox(id=ID, name="ftp", hostname="web").as_record(), BOOT)
+    run.refresh("sandbox", ID)
+    run.save_index()
+    for seen in (run.sandboxes(), records.Records().sandboxes()):
+        assert (seen.holders(claims.name("web")), seen.holders(claims.name("ftp"))) == ([], [ID])
+    records.delete("sandbox", ID)
+    run.refresh("sandbox", ID)
+    run.save_index()
+    assert run.sandboxes().holders(claims.name("ftp")) == [] and not list((store / "run").rglob("index"))
 
 
 def test_a_newer_schema_is_refused(store: Path, network: Network) -> None:

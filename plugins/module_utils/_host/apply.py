@@ -20,7 +20,7 @@ from .._plan.operations import Operation
 from .._plan.problems import problem
 from .._spec.fields import sysctl_home
 from .._store import files, leases, paths, records
-from . import cgroups, conntrack, firewall, namespaces, processes, rootfs
+from . import cgroups, conntrack, firewall, firewalld, namespaces, processes, rootfs
 from .machine import Machine, pin
 from .observe import owned_identities
 
@@ -219,6 +219,11 @@ def _allow_forward(operation: ops.AllowForward, machine: Machine) -> None:
 @perform.register
 def _deny_forward(operation: ops.DenyForward, machine: Machine) -> None:
     firewall.deny(operation.tool, operation.chain)
+
+
+@perform.register
+def _bind_zone(operation: ops.BindZone, machine: Machine) -> None:
+    firewalld.bind(operation.added, operation.removed, last=operation.last)
 
 
 @perform.register

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from .._errors import KernelError
 from .._plan.firewall import COMMENT, MARK
 from .._plan.observed import ForeignChain
 from .._plan.ruleset import NAME
-from . import programs
+from .._store import files
+from . import firewalld, programs
 
 OFFERS = ("DOCKER-USER", "ufw-user-forward", "ufw6-user-forward")
 """Chains that are there for an administrator's own rules, looked at ahead of the rest."""
@@ -24,16 +26,16 @@ _TABLE = re.compile(r"^table (\w+) (\S+) \{\n(.*?)^\}", re.DOTALL | re.MULTILINE
 _CHAIN = re.compile(r"^\tchain (\S+) \{\n(.*?)^\t\}", re.DOTALL | re.MULTILINE)
 
 
-def forward_chains() -> tuple[ForeignChain, ...]:
-    """Those that drop what none of their rules accepts."""
+def forward_chains(chains: str) -> tuple[ForeignChain, ...]:
+    """Those that drop what none of their rules accepts; ``chains``: as nft lists them."""
     found = []
-    for table in _TABLE.finditer(_nft("list", "chains")):
+    for table in _TABLE.finditer(chains):
         family, name = table[1], table[2]
-        if family not in _VERSIONS or name == NAME:
+        if family not in _VERSIONS or name == NAME or (family, name) == firewalld.TABLE:
             continue
-        chains = {chain[1]: chain[2] for chain in _CHAIN.finditer(table[3])}
-        offer = next((offer for offer in OFFERS if offer in chains and family in _TOOLS and name == "filter"), None)
-        for chain, head in chains.items():
+        heads = {chain[1]: chain[2] for chain in _CHAIN.finditer(table[3])}
+        offer = next((offer for offer in OFFERS if offer in heads and family in _TOOLS and name == "filter"), None)
+        for chain, head in heads.items():
             if "type filter hook forward" not in head:
                 continue
             rules = _rules(family, name, chain)
@@ -42,7 +44,12 @@ def forward_chains() -> tuple[ForeignChain, ...]:
             tool = _TOOLS.get(family, "nft")
             accepts = offer is not None and _accepts(tool, offer)
             found.append(ForeignChain(f"chain {chain} of nftables table {family} {name}", _VERSIONS[family], tool, offer, accepts, rules))
-    return tuple(found)
+    return (*found, *_legacy_chains())
+
+
+def listed_chains() -> str:
+    """As nft lists them all, without their rules."""
+    return _nft("list", "chains")
 
 
 def allow(tool: str, chain: str) -> None:
@@ -52,6 +59,27 @@ def allow(tool: str, chain: str) -> None:
 
 def deny(tool: str, chain: str) -> None:
     _iptables(tool, "--delete", chain, *RULE)
+
+
+def _legacy_chains() -> Iterator[ForeignChain]:
+    """Those of the older tables that nftables knows nothing of; asked about only where they are in use."""
+    for tool, version, names in (("iptables-legacy", 4, "ip_tables_names"), ("ip6tables-legacy", 6, "ip6_tables_names")):
+        if "filter" not in (files.read(f"/proc/thread-self/net/{names}") or "").split():
+            continue
+        lines = _iptables(tool, "--list-rules").splitlines()
+        rules = [line.removeprefix("-A FORWARD ") for line in lines if line.startswith("-A FORWARD ")]
+        if "-P FORWARD DROP" not in lines and not (rules and rules[-1].startswith(("-j DROP", "-j REJECT"))):
+            continue
+        offer = next((offer for offer in OFFERS if f"-N {offer}" in lines), None)
+        accepts = any(line.startswith(f"-A {offer} ") and COMMENT in line for line in lines)
+        title = f"chain FORWARD of table filter of {tool}"
+        yield ForeignChain(title, (version,), tool, offer, accepts, tuple(_as_nft(rule) for rule in rules))
+
+
+def _as_nft(rule: str) -> str:
+    """As far as it matters for letting interfaces or marks pass."""
+    words = re.sub(r"-([io]) (\S+)", r'\1ifname "\2"', rule).replace(f"{MARK:#x}/{MARK:#x}", f"{MARK:#010x}")
+    return words.replace("-j ACCEPT", "accept")
 
 
 def _accepts(tool: str, chain: str) -> bool:
@@ -78,7 +106,7 @@ def _nft(*words: str) -> str:
 
 
 def _iptables(tool: str, *words: str) -> str:
-    path = programs.find(tool) or programs.required(tool.removesuffix("-nft"), "iptables")
+    path = programs.find(tool) or programs.required(tool.partition("-")[0], "iptables")
     result = programs.run([path, "--wait", "10", *words])
     if result.returncode:
         raise KernelError(f"{path} {' '.join(words)}: {result.stderr.strip()[:200]}")

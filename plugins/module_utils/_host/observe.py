@@ -18,7 +18,7 @@ from .._plan.resolver import MARK, resolver_files
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, leases, paths, records
-from . import firewall, namespaces, processes, rootfs, sockets
+from . import firewall, firewalld, namespaces, processes, rootfs, sockets
 from .links import Links
 from .machine import Machine, net_pin, pin
 
@@ -31,6 +31,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     sandboxes = machine.records.sandboxes()
     shelves = leases.load()
     links = machine.host.table()
+    chains = Lazy(lambda _all: firewall.listed_chains())
     device = links.get(links.name_of(machine.host.default_device()))
 
     def view(sandbox_id: str) -> SandboxView:
@@ -58,7 +59,8 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         targets=Lazy(_target),
         root_obstacles=Lazy(rootfs.obstacle),
         listeners=Lazy(sockets.listeners),
-        foreign_chains=Lazy(lambda _hook: firewall.forward_chains()),
+        foreign_chains=Lazy(lambda _hook: firewall.forward_chains(chains[""])),
+        firewalld=Lazy(lambda _zones: firewalld.zones(chains[""])),
         machine_id=(files.read("/etc/machine-id") or machine.boot_id).strip(),
         debris=_debris(sandboxes, {network.alias for network in networks.values()}, links, shelves) if debris else Debris(),
     )

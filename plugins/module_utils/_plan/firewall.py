@@ -11,13 +11,15 @@ from .._errors import BlockedByFirewall
 from .._spec.network import Network
 from .draft import Change, Draft
 from .observed import ForeignChain
-from .operations import AllowForward, DenyForward, Phase
+from .operations import AllowForward, BindZone, DenyForward, Phase
 
 KIND = "firewall"
 MARK = 0x1000
 """What our rules let through carries it, so that one rule says it all in somebody else's chain."""
 
 COMMENT = "podnet.linux"
+ZONE = "podnet"
+"""Of firewalld; interfaces in it are let through, to the host and to others: our own rules decide about them."""
 
 
 def plan_firewall(draft: Draft, *, strict: bool) -> None:
@@ -28,6 +30,7 @@ def plan_firewall(draft: Draft, *, strict: bool) -> None:
     networks = [network for network in draft.networks.values() if not network.removing and network.firewall == "auto"]
     if not networks and not draft.observed.networks:
         return
+    _plan_zone(draft, {network.name for network in networks})
     versions = {subnet.version for network in networks for subnet in network.subnets}
     for chain in draft.observed.foreign_chains["forward"]:
         concerns = bool(versions & set(chain.versions))
@@ -45,6 +48,17 @@ def plan_firewall(draft: Draft, *, strict: bool) -> None:
             if strict:
                 raise BlockedByFirewall(text)
             draft.warn(text)
+
+
+def _plan_zone(draft: Draft, names: set[str]) -> None:
+    """Bridges in a zone of ours; those that somebody has put into another stay there."""
+    zones = draft.observed.firewalld.get("zones")
+    if zones is None or names - zones.others == zones.ours:
+        return
+    wanted = names - zones.others
+    added, removed = tuple(sorted(wanted - zones.ours)), tuple(sorted(zones.ours - wanted))
+    draft.add(Phase.HOST if added else Phase.FORGET, BindZone(added, removed, last=not wanted))
+    draft.changes.append(Change(KIND, "firewalld", {f"zone {ZONE}": sorted(zones.ours)}, {f"zone {ZONE}": sorted(wanted)}))
 
 
 def _lets_pass(chain: ForeignChain, networks: Iterable[Network]) -> bool:

@@ -94,6 +94,17 @@ class ForeignChain:
     rules: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Zones:
+    """firewalld, which lets interfaces through by the zone that they are bound to.
+
+    ``ours``: those in the zone that is ours, ``others``: those that somebody has bound to another.
+    """
+
+    ours: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+
+
 Elements = Mapping[str, frozenset[str]]
 """Of sets and maps, by the block of the ruleset; see ruleset.PER_SANDBOX."""
 
@@ -213,6 +224,7 @@ class Observed:
     targets: Mapping[str, NetnsTarget] = field(default_factory=dict)
     listeners: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
     foreign_chains: Mapping[str, tuple[ForeignChain, ...]] = field(default_factory=lambda: {"forward": ()})
+    firewalld: Mapping[str, Zones | None] = field(default_factory=dict)
     root_obstacles: Mapping[str, str | None] = field(default_factory=dict)
     debris: Debris = Debris()
 

@@ -321,6 +321,18 @@ class DenyForward(Operation):
 
 
 @dataclass(frozen=True)
+class BindZone(Operation):
+    """Put interfaces into our zone of firewalld, which goes with the last of them, and take others out."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    last: bool = False
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (BindZone(self.removed, self.added, last=not self.removed),)
+
+
+@dataclass(frozen=True)
 class CreateNamespaces(Operation):
     """New namespaces, furnished with hostname and sysctls before the pin lets anybody in."""
 

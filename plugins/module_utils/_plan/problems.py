@@ -123,6 +123,11 @@ def _deny_forward(operation: ops.DenyForward) -> str:
 
 
 @problem.register
+def _bind_zone(operation: ops.BindZone) -> str:
+    return f"firewalld has {', '.join(operation.added or operation.removed)} in another zone than it should"
+
+
+@problem.register
 def _create_namespaces(operation: ops.CreateNamespaces) -> str:
     return f"namespace {', '.join(operation.kinds)} is gone"
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable
 
 from . import files, paths
 
-PATH = f"{paths.RUN}/index"
-
 
 class Index:
     """``text``: sorted lines of a claim, a null byte and the key of who makes it."""
@@ -58,15 +56,15 @@ class Index:
 
 def load(signature: int) -> Index | None:
     """None where there is none for records of this signature."""
-    head, _end, text = (files.read(PATH) or "").partition("\n")
+    head, _end, text = (files.read(paths.index()) or "").partition("\n")
     return Index(f"\n{text}") if head == _head(signature) else None
 
 
 def save(signature: int, index: Index) -> None:
     if index.text.strip("\n"):
-        files.write(PATH, _head(signature) + index.text)
+        files.write(paths.index(), _head(signature) + index.text)
     else:
-        files.remove(PATH)
+        files.remove(paths.index())
 
 
 def _head(signature: int) -> str:

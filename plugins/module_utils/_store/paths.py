@@ -35,6 +35,10 @@ def lock() -> str:
     return LOCK if os.geteuid() == 0 else f"{user_state()}/lock"
 
 
+def index() -> str:
+    return f"{RUN}/index"
+
+
 def user_state() -> str:
     """What an ordinary user keeps (XDG Base Directory Specification)."""
     state = os.environ.get("XDG_STATE_HOME", "")
