@@ -113,8 +113,9 @@ options:
     description:
       - V(auto) gets the network's traffic through a firewall of somebody else that drops by default what is forwarded, with one
         commented accept in the chain that it offers for that (C(DOCKER-USER), C(ufw-user-forward)), or with a firewalld zone
-        C(podnet) that the bridge is bound to; gone with the last network. Where a firewall offers nothing, the task fails with RV(ignore:reason=blocked_by_firewall), naming the chain,
-        unless that lets pass what carries the mark C(0x1000), which our rules put on what they let through.
+        C(podnet) that the bridge is bound to; gone with the last network. Where a firewall offers nothing, the task fails
+        with RV(ignore:reason=blocked_by_firewall), naming the chain, unless that lets pass what carries the
+        mark C(0x1000), which our rules put on what they let through.
       - V(none) leaves other firewalls alone. The default at creation is V(auto).
     type: str
     choices: [auto, none]

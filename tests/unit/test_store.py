@@ -216,6 +216,12 @@ def test_the_index_saves_reading_records(store: Path, monkeypatch: pytest.Monkey
     assert again.holders(claims.name(f"web-{OTHER[:1]}")) == [OTHER] and set(again) == {ID, OTHER}
 
 
+def test_who_needs_no_records_reads_none(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ordinary user may not even be allowed to."""
+    monkeypatch.setattr(os, "scandir", lambda path: pytest.fail(f"{path} was read"))
+    records.Records().save_index()
+
+
 @pytest.mark.parametrize("how", ("in place", "anew", "deleted", "the index itself"))
 def test_what_is_written_behind_our_back_is_noticed(store: Path, how: str) -> None:
     records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web").as_record(), BOOT)

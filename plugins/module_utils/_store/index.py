@@ -36,8 +36,8 @@ class Index:
 
     def amended(self, keys: Iterable[str], claims: Callable[[str], Iterable[str]], gone: Iterable[str]) -> Index:
         """With what these keys claim now; ``gone``: those of which nothing is to be kept."""
-        left_out = tuple(f"\0{key}" for key in gone if f"\0{key}\n" in self._text)
-        lines = [line for line in self._text.split("\n") if line and not line.endswith(left_out)]
+        left_out = set(gone)
+        lines = [line for line in self._text.split("\n") if line and line.rpartition("\0")[2] not in left_out]
         lines += [f"{claim}\0{key}" for key in keys for claim in claims(key)]
         return Index("\n".join(["", *sorted(lines), ""]))
 
@@ -57,7 +57,7 @@ class Index:
 def load(signature: int) -> Index | None:
     """None where there is none for records of this signature."""
     head, _end, text = (files.read(paths.index()) or "").partition("\n")
-    return Index(f"\n{text}") if head == _head(signature) else None
+    return Index(f"\n{text}") if head == _head(signature) and text.endswith("\n") else None
 
 
 def save(signature: int, index: Index) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -34,11 +35,15 @@ class Records:
 
     def __init__(self) -> None:
         self._read: dict[str, tuple[Version, Any]] = {}
-        self._files = {kind: _files(kind) for kind in _PLURAL}
         self._signature: int | None = None
         self._index: Index | None = None
         self._saved: int | None = None
         self._written: set[str] = set()
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, tuple[str, Version]]]:
+        """By kind and key."""
+        return {kind: _files(kind) for kind in _PLURAL}
 
     @property
     def signature(self) -> int:
@@ -73,7 +78,9 @@ class Records:
             self._written.add(key)
 
     def save_index(self) -> None:
-        """For the next run."""
+        """For the next run, where this one has asked for sandboxes."""
+        if self._index is None:
+            return
         current = self._current_index()
         if self._saved != self.signature:
             index.save(self.signature, current)
