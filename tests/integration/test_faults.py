@@ -133,12 +133,15 @@ def _behind_the_mark(name: str, operations: list[str]) -> bool:
     return "WriteRecord" in operations
 
 
+DERIVED = r"(?<=vh)\d*-[0-9a-f]{8}|([0-9a-f]{2}:){5}[0-9a-f]{2}|fe80::[0-9a-f:]+|0xfe80[0-9a-f]+"
+
+
 def _comparable(picture: dict[str, Any]) -> dict[str, Any]:
     """Ids, and what is derived from them, differ from one creation to the next: count instead of comparing."""
     return {
         "files": sorted(path.rsplit("/", 1)[-1] for path in picture["files"] if not re.search("psb-|[.]json|/cursor|/owners/", path)),
         "mounts": len(picture["mounts"]),
-        "rules": " ".join(picture["rules"].split()),
+        "rules": sorted(re.sub(DERIVED, "", picture["rules"]).replace(",", " ").split()),
         "links": sorted(link["ifname"][:3] for link in picture["host"]["links"]),
         "inside": [[sorted(link["addresses"]) for link in inside["links"]] for inside in picture["namespaces"].values()],
         "processes": len(picture["processes"]),

@@ -29,8 +29,11 @@ ip route add 10.96.0.0/16 nexthop via 192.0.2.254 dev d1 nexthop via 192.0.2.252
 """
 
 
+STATIONS = (("v0", "02:00:00:00:00:0a"), ("v0", "02:00:00:00:00:0b"))
+
+
 def test_links_of_every_kind(host: Host) -> None:
-    host.sh(ZOO)
+    host.sh(ZOO + "".join(f"bridge fdb add {mac} dev {port} master static\n" for port, mac in STATIONS))
     seen = host.drive({"links": True})
     told: list[dict[str, Any]] = host.json("ip", "-j", "-d", "addr")
     assert set(seen["links"]) == {link["ifname"] for link in told} >= {"br0", "br1", "v0", "v1", "v2", "d0", "d1"}
@@ -50,6 +53,9 @@ def test_links_of_every_kind(host: Host) -> None:
             "alias": link.get("ifalias"),
             "isolated": port.get("isolated", False),
             "hairpin": port.get("hairpin", False),
+            "learning": port.get("learning", False),
+            "flood": port.get("flood", False),
+            "stations": [mac for port, mac in STATIONS if port == link["ifname"]],
             "addresses": [
                 f"{a['local']}/{a['prefixlen']}" + (f" peer {far[a['local']]}" if a["local"] in far else "")
                 for a in link["addr_info"]

@@ -74,7 +74,7 @@ def _change_routes(world: World, data: st.DataObject) -> None:
 def _set(**settings: tuple[Any, ...]) -> Damage:
     def change(_world: World, inside: NetNamespace, name: str, data: st.DataObject) -> None:
         drawn = {key: data.draw(st.sampled_from(values)) for key, values in settings.items()}
-        if not {"isolated", "hairpin"} & set(drawn) or inside.links[name].master is not None:
+        if not {"isolated", "hairpin", "learning", "flood"} & set(drawn) or inside.links[name].master is not None:
             inside.set_link(name, drawn)
 
     return _link(change)
@@ -84,6 +84,14 @@ def _change_mac(world: World, inside: NetNamespace, name: str, _data: st.DataObj
     """The host end is told by its MAC where it has lost its alias; without both it is no longer ours."""
     if inside is not world.host or name in world.networks():
         inside.set_link(name, {"mac": "02:00:00:00:00:99"})
+
+
+def _stations(world: World, data: st.DataObject) -> None:
+    for peer in world.veths:
+        if peer in world.host.links and world.host.links[peer].master:
+            for mac in data.draw(st.sets(st.sampled_from((*world.host.links[peer].stations, "02:00:00:00:00:77")))):
+                change = world.host.remove_station if mac in world.host.links[peer].stations else world.host.add_station
+                change(peer, mac)
 
 
 def _master(world: World, data: st.DataObject) -> None:
@@ -223,8 +231,11 @@ REVERSIBLE: tuple[Damage, ...] = (
     _link(_change_mac),
     _set(isolated=(True, False)),
     _set(hairpin=(True, False)),
+    _set(learning=(True, False)),
+    _set(flood=(True, False)),
     _link(lambda _world, inside, name, _data: inside.set_link(name, {"alias": None}), bridges=False),
     _master,
+    _stations,
     _kill_pause,
     _stray_pause,
     _unpin,

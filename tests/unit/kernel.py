@@ -20,6 +20,8 @@ CONF = "net/ipv6/conf"
 CONF4 = "net/ipv4/conf"
 IPV6_MIN_MTU = 1280
 INDEX = itertools.count(2)
+NO_PORT: dict[str, Any] = {"isolated": False, "hairpin": False, "learning": False, "flood": False, "stations": ()}
+NEW_PORT: dict[str, Any] = {**NO_PORT, "learning": True, "flood": True}
 
 
 class ModelError(Exception):
@@ -57,7 +59,7 @@ class NetNamespace:
         for root in (CONF, CONF4):
             self._forget(f"{root}/{name}/")
         for port in [item for item in self.links.values() if item.master == name]:
-            self.links[port.name] = replace(port, master=None, isolated=False, hairpin=False)
+            self.links[port.name] = replace(port, master=None, **NO_PORT)
         self.own_mtu.discard(name)
         if link.master:
             self._adjust_mtu(link.master)
@@ -80,16 +82,27 @@ class NetNamespace:
             if settings["master"] is not None and self.known(settings["master"]).kind != "bridge":
                 raise ModelError(f"{settings['master']} is no bridge")
             # A port is born with the flags of a new port.
-            self.links[name] = replace(self.links[name], master=settings["master"], isolated=False, hairpin=False)
+            self.links[name] = replace(self.links[name], master=settings["master"], **(NEW_PORT if settings["master"] else NO_PORT))
             for bridge in (link.master, settings["master"]):
                 if bridge:
                     self._adjust_mtu(bridge)
         if "up" in settings:
             self._set_up(name, settings["up"])
-        flags = {key: settings[key] for key in ("isolated", "hairpin") if key in settings}
+        flags = {key: settings[key] for key in ("isolated", "hairpin", "learning", "flood") if key in settings}
         if flags and self.links[name].master is None:
             raise ModelError(f"{name} is no bridge port: Operation not supported")
         self.links[name] = replace(self.links[name], **flags)
+
+    def add_station(self, name: str, mac: str) -> None:
+        link = self.known(name)
+        if link.master is None:
+            raise ModelError(f"{name} is no bridge port")
+        self.links[name] = replace(link, stations=tuple(sorted({*link.stations, mac})))
+
+    def remove_station(self, name: str, mac: str) -> None:
+        if name in self.links:
+            link = self.links[name]
+            self.links[name] = replace(link, stations=tuple(item for item in link.stations if item != mac))
 
     def add_address(self, name: str, address: str) -> None:
         link = self.known(name)

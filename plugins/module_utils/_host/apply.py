@@ -160,6 +160,16 @@ def _set_link(operation: ops.SetLink, machine: Machine) -> None:
 
 
 @perform.register
+def _add_station(operation: ops.AddStation, machine: Machine) -> None:
+    machine.host.add_station(operation.port, operation.mac)
+
+
+@perform.register
+def _remove_station(operation: ops.RemoveStation, machine: Machine) -> None:
+    machine.host.remove_station(operation.port, operation.mac)
+
+
+@perform.register
 def _add_address(operation: ops.AddAddress, machine: Machine) -> None:
     machine.links_of(operation.where).add_address(operation.link, operation.address)
 
@@ -237,7 +247,8 @@ def _create_namespaces(operation: ops.CreateNamespaces, machine: Machine) -> Non
         # A pod is configured by leases: a neighbour's router advertisements are none of its business, and nobody else has
         # its addresses, so that it need not wait to see whether somebody does.
         # Whether it has IPv6 is said by its networks, not by what the host gives new namespaces (devconf_inherit_init_net).
-        for key in ("accept_ra", "accept_dad", "disable_ipv6") if "net" in operation.kinds else ():
+        # Its link-local address is made of the MAC, which the rules go by.
+        for key in ("accept_ra", "accept_dad", "disable_ipv6", "addr_gen_mode") if "net" in operation.kinds else ():
             name = f"net.ipv6.conf.default.{key}"
             if namespaces.read_sysctl(name) not in (None, "0"):
                 namespaces.write_sysctl(name, "0")

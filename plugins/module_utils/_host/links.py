@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,9 +22,11 @@ from .netlink import as_number, as_text, attribute, attributes, nested, number, 
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
+_NEWNEIGH, _DELNEIGH, _GETNEIGH = 28, 29, 30
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 
 _link_header = struct.Struct("=BxHiII")
+_neighbour_header = struct.Struct("=BxHiHBB")
 _address_header = struct.Struct("=BBBBI")
 _route_header = struct.Struct("=BBBBBBBBI")
 
@@ -33,13 +35,18 @@ _ADDRESS, _IFNAME, _MTU, _PEER, _MASTER, _LINKINFO, _ALIAS, _AF_SPEC, _NETNS_FD,
 _INFO_KIND, _INFO_DATA, _INFO_PORT_KIND, _INFO_PORT_DATA = 1, 2, 4, 5
 _VETH_PEER = 1
 _BRIDGE_FORWARD_DELAY, _BRIDGE_STP = 1, 5
-_PORT_FLAGS = {"isolated": 33, "hairpin": 4}
+_PORT_FLAGS = {"isolated": 33, "hairpin": 4, "learning": 8, "flood": 9}
 _INET6_ADDR_GEN_MODE = 8
 _FAR, _LOCAL = 1, 2
+_LLADDR = 2
 _DESTINATION, _OUT, _GATEWAY, _PRIORITY, _MULTIPATH, _TABLE, _NEXTHOP = 1, 4, 5, 6, 9, 15, 30
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NODAD = 0x02
+_NOARP, _PERMANENT = 0x40, 0x80
+"""Of a bridge's entries: those that were told, and those of the ports themselves (bridge(8): static, permanent)."""
+
+_NTF_MASTER = 0x04
 _GONE = frozenset((errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT))
 _MAIN_TABLE = 254
 _IFF_UP = 1
@@ -69,13 +76,16 @@ class Links:
         self._socket.close()
 
     def all(self) -> dict[str, Link]:
-        """Every link with its global addresses, by name: two dumps."""
+        """Every link with its global addresses and stations, by name: three dumps."""
         addresses: dict[int, list[str]] = {}
         for index, address in self.addresses():
             addresses.setdefault(index, []).append(address)
         messages = self._link_messages()
         names = _names(messages)
-        links = [_link(*message, names, tuple(addresses.get(message[0], ()))) for message in messages]
+        stations: dict[int, list[str]] = {}
+        for index, mac in self.stations():
+            stations.setdefault(index, []).append(mac)
+        links = [_link(*message, names, addresses.get(message[0], ()), stations.get(message[0], ())) for message in messages]
         return {f"lo at {link.index}" if link.name == "lo" and link.index != _LOOPBACK else link.name: link for link in links}
 
     def default_routes(self, links: Iterable[Link]) -> tuple[Route, ...]:
@@ -140,7 +150,7 @@ class Links:
             self._gone_is_fine(_DELLINK, _link_header.pack(0, 0, index, 0, 0))
 
     def set(self, name: str, settings: dict[str, Any]) -> None:
-        """Any of up, mtu, mac, alias, master (a name, or None), isolated, hairpin, name: one message, and one for the flags."""
+        """Any of up, mtu, mac, alias, name, master (a name, or None): one message; isolated, hairpin, learning, flood: another."""
         index = self._known(name)
         words = b""
         if "name" in settings:
@@ -170,6 +180,23 @@ class Links:
         if flags:
             port = nested(_LINKINFO, text(_INFO_PORT_KIND, "bridge"), nested(_INFO_PORT_DATA, *flags))
             self._socket.ask(_NEWLINK, _link_header.pack(0, 0, index, 0, 0) + port)
+
+    def add_station(self, port: str, mac: str) -> None:
+        self._socket.ask(_NEWNEIGH, _station(self._known(port), mac), netlink.CREATE | netlink.REPLACE)
+
+    def remove_station(self, port: str, mac: str) -> None:
+        index = self._index(port)
+        if index:
+            self._gone_is_fine(_DELNEIGH, _station(index, mac))
+
+    def stations(self, port: int = 0) -> list[tuple[int, str]]:
+        """Index of the port and MAC of what bridges were told to find behind their ports; ``port``: of this one alone."""
+        found = []
+        for body in self._socket.dump(_GETNEIGH, _neighbour_header.pack(socket.AF_BRIDGE, 0, port, 0, 0, 0)):
+            _family, _pad, index, state, _flags, _type = _neighbour_header.unpack_from(body)
+            if state & _NOARP and not state & _PERMANENT and port in (0, index):
+                found.append((index, attributes(body, _neighbour_header.size)[_LLADDR].hex(":")))
+        return found
 
     def add_address(self, link: str, address: str) -> None:
         """Without duplicate address detection: the lease is what keeps it unique, and detection takes seconds."""
@@ -323,7 +350,8 @@ class Table(Mapping[str, Link]):
             return None
         index, _flags, words = found
         names = {item: self.name_of(item) for item in (index, as_number(words.get(_MASTER)))}
-        return _link(*found, names, tuple(self._addresses.get(index, ())))
+        stations = [mac for _index, mac in self._links.stations(index)] if _MASTER in words else ()
+        return _link(*found, names, self._addresses.get(index, ()), stations)
 
     def _read_all(self) -> None:
         if not self._whole:
@@ -346,6 +374,10 @@ class _RouteMessage:
 def _taken_apart(body: bytes) -> _LinkMessage:
     _family, _type, index, flags, _change = _link_header.unpack_from(body)
     return index, flags, attributes(body, _link_header.size)
+
+
+def _station(index: int, mac: str) -> bytes:
+    return _neighbour_header.pack(socket.AF_BRIDGE, 0, index, _NOARP, _NTF_MASTER, 0) + attribute(_LLADDR, _mac(mac))
 
 
 def _mac(text: str) -> bytes:
@@ -375,7 +407,9 @@ def _default_route(route: _RouteMessage, names: dict[int, str]) -> Route:
     return Route(destination, str(ipaddress.ip_address(gateway)) if gateway else None, names[route.out])
 
 
-def _link(index: int, flags: int, found: dict[int, bytes], names: dict[int, str], addresses: tuple[str, ...]) -> Link:
+def _link(
+    index: int, flags: int, found: dict[int, bytes], names: dict[int, str], addresses: Sequence[str], stations: Sequence[str]
+) -> Link:
     info = attributes(found.get(_LINKINFO, b""))
     port = attributes(info.get(_INFO_PORT_DATA, b"")) if as_text(info.get(_INFO_PORT_KIND)) == "bridge" else {}
     name = as_text(found[_IFNAME])
@@ -391,6 +425,9 @@ def _link(index: int, flags: int, found: dict[int, bytes], names: dict[int, str]
         alias=as_text(found.get(_ALIAS)) or None,
         isolated=bool(as_number(port.get(_PORT_FLAGS["isolated"]))),
         hairpin=bool(as_number(port.get(_PORT_FLAGS["hairpin"]))),
+        learning=bool(as_number(port.get(_PORT_FLAGS["learning"]))),
+        flood=bool(as_number(port.get(_PORT_FLAGS["flood"]))),
+        stations=tuple(sorted(stations)),
         peer=as_number(found.get(_PEER)),
-        addresses=addresses,
+        addresses=tuple(addresses),
     )

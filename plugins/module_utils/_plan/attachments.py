@@ -20,6 +20,7 @@ from .observed import BRIDGE_PORTS, Link, Route, SandboxView
 from .operations import (
     AddAddress,
     AddRoute,
+    AddStation,
     CreateVeth,
     DeleteLink,
     DeleteVeth,
@@ -27,6 +28,7 @@ from .operations import (
     Phase,
     RemoveAddress,
     RemoveRoute,
+    RemoveStation,
     SetLink,
     set_link,
 )
@@ -235,7 +237,7 @@ def _build(
         peer = Link(peer_name, kind="veth", mac=host_mac, mtu=network.mtu)
     out += set_link(None, peer, {"alias": wanted.alias, "mtu": network.mtu})
     out += address_steps(None, peer_name, peer.addresses, ())
-    out += _join(peer, network)
+    out += _join(peer, network, item.mac)
     mtu = {"mtu": network.mtu}
     out += set_link(where, inner, {"master": None, "mac": item.mac, **(mtu if network.mtu > inner.mtu else {})})
     out += settings
@@ -245,18 +247,24 @@ def _build(
     return out
 
 
-def _join(peer: Link, network: Network) -> list[Operation]:
-    """Make it a port of the bridge.
+def _join(peer: Link, network: Network, mac: str) -> list[Operation]:
+    """Make it a port of the bridge, behind which there is this MAC and no other.
 
     Hairpin, since br_netfilter turns a published port of a neighbour, or of one's own, into bridging; not isolated, since
-    that would get in its way: who may reach whom is for the rules to say, whatever bridge-nf-call-iptables is.
+    that would get in its way: who may reach whom is for the rules to say, whatever bridge-nf-call-iptables is. Nothing is
+    learned from it, and nothing sent to it that is meant for somebody unknown: what belongs there is said once.
     """
-    flags = {"hairpin": True, "isolated": False}
-    if peer.master == network.name:
-        return set_link(None, peer, flags)
-    # A port that joins has no flags, and what is no port cannot have any.
-    before = {key: getattr(peer, key) for key in flags if peer.master}
-    return [SetLink(None, peer.name, (("master", network.name), ("hairpin", True)), tuple({"master": peer.master, **before}.items()))]
+    flags = {"hairpin": True, "isolated": False, "learning": False, "flood": False}
+    joined = peer.master == network.name
+    out = set_link(None, peer, flags)
+    if not joined:
+        # A port that joins is given its flags anew, and what is no port cannot have any.
+        before = {key: getattr(peer, key) for key in flags if peer.master}
+        settings = tuple((key, value) for key, value in flags.items() if key != "isolated")
+        out = [SetLink(None, peer.name, (("master", network.name), *settings), tuple({"master": peer.master, **before}.items()))]
+    stations = peer.stations if joined else ()
+    out += [RemoveStation(peer.name, other) for other in stations if other != mac]
+    return out + ([AddStation(peer.name, mac)] if mac not in stations else [])
 
 
 def _build_as_it_was(wanted: Sandbox, item: Attachment, inner: Link | None, peer: Link, routes: tuple[Route, ...]) -> tuple[Operation, ...]:
@@ -265,8 +273,11 @@ def _build_as_it_was(wanted: Sandbox, item: Attachment, inner: Link | None, peer
         return ()
     out: list[Operation] = [CreateVeth(wanted.id, inner.name, inner.mac, inner.mtu, peer.name, peer.mac)]
     blank = Link(peer.name, mtu=inner.mtu)
-    flags = {"hairpin": peer.hairpin, "isolated": peer.isolated} if peer.master else {}
-    out += set_link(None, blank, {"alias": peer.alias, "mtu": peer.mtu, "master": peer.master, **flags})
+    out += set_link(None, blank, {"alias": peer.alias, "mtu": peer.mtu})
+    if peer.master:
+        flags = {key: getattr(peer, key) for key in ("hairpin", "isolated", "learning", "flood")}
+        out.append(SetLink(None, peer.name, tuple({"master": peer.master, **flags}.items()), (("master", None),)))
+    out += [AddStation(peer.name, mac) for mac in peer.stations]
     out += [AddAddress(None, peer.name, address) for address in peer.addresses]
     out += [AddAddress(wanted.id, inner.name, address) for address in inner.addresses]
     out += set_link(wanted.id, Link(inner.name), {"up": inner.up})

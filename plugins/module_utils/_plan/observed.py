@@ -25,6 +25,9 @@ BRIDGE_PORTS = 1023
 class Link:
     """One interface; ``addresses`` are its global ones, written as address/prefix length.
 
+    Of a bridge port: ``isolated``, ``hairpin``, ``learning`` and ``flood`` (unicast) are its flags (bridge(8)); ``stations``
+    are the MACs that the bridge has been told to find there.
+
     ``peer``: for a veth, the index of its other end, in whatever namespace that is; 0 where unknown. ``renamed``: what
     somebody has called the loopback, which is known by its index and always named lo here.
     """
@@ -40,6 +43,9 @@ class Link:
     alias: str | None = None
     isolated: bool = False
     hairpin: bool = False
+    learning: bool = False
+    flood: bool = False
+    stations: tuple[str, ...] = ()
     peer: int = 0
     addresses: tuple[str, ...] = ()
 

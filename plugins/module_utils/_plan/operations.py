@@ -166,7 +166,7 @@ class DeleteLink(Operation):
 
 @dataclass(frozen=True)
 class SetLink(Operation):
-    """Settings of a link: any of up, mtu, mac, alias, master, isolated, hairpin, name."""
+    """Settings of a link: any of up, mtu, mac, alias, master, isolated, hairpin, learning, flood, name."""
 
     where: str | None
     name: str
@@ -183,6 +183,28 @@ def set_link(where: str | None, link: Link, settings: Mapping[str, Any]) -> list
     if not changed:
         return []
     return [SetLink(where, link.name, tuple(changed), tuple((key, getattr(link, key)) for key, _value in changed))]
+
+
+@dataclass(frozen=True)
+class AddStation(Operation):
+    """Tell a bridge behind which of its ports a MAC is, for good."""
+
+    port: str
+    mac: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (RemoveStation(self.port, self.mac),)
+
+
+@dataclass(frozen=True)
+class RemoveStation(Operation):
+    """The opposite; fine where the port is none any more."""
+
+    port: str
+    mac: str
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return (AddStation(self.port, self.mac),)
 
 
 @dataclass(frozen=True)

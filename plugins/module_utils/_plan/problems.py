@@ -98,6 +98,16 @@ def _delete_veth(operation: ops.DeleteVeth) -> str:
 
 
 @problem.register
+def _add_station(operation: ops.AddStation) -> str:
+    return f"the bridge does not know that {operation.mac} is behind {operation.port}"
+
+
+@problem.register
+def _remove_station(operation: ops.RemoveStation) -> str:
+    return f"the bridge looks for {operation.mac} behind {operation.port}"
+
+
+@problem.register
 def _load_rules(operation: ops.LoadRules) -> str:
     return "nftables rules are missing or altered"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv6Address
 
 from .._spec.network import Network
 from .._spec.sandbox import Sandbox
@@ -20,8 +21,12 @@ COMMENT = "podnet.linux"
 
 _KINDS = ("host", "any")
 PRIVATE = "bridge set private"
+GUARDED = "bridge set guarded"
+SENDERS = "bridge set senders"
+SENDERS_OF = {4: "bridge set senders4", 6: "bridge set senders6"}
+TARGETS = "bridge set targets6"
 MAPS = {(kind, version): f"inet map {kind}{version}" for kind in _KINDS for version in (4, 6)}
-PER_SANDBOX = (*MAPS.values(), PRIVATE)
+PER_SANDBOX = (*MAPS.values(), PRIVATE, GUARDED, SENDERS, *SENDERS_OF.values(), TARGETS)
 """The blocks whose elements are those of sandboxes; there may be thousands, and they change one by one."""
 
 _TABLE = re.compile(r"table (\w+) \S+ \{\n(.*?)\n\}", re.DOTALL)
@@ -67,6 +72,12 @@ def frame(networks: Iterable[Network]) -> str:
             f"table bridge {NAME} {{",
             f'\tcomment "{COMMENT}"',
             _set("private", "ifname", ()),
+            _set("guarded", "ifname", ()),
+            _set("senders", "ifname . ether_addr", ()),
+            _set("senders4", "ifname . ipv4_addr", ()),
+            _set("senders6", "ifname . ipv6_addr", ()),
+            # nft knows the target of a neighbour advertisement by name from 1.0.8 on.
+            "\tset targets6 {\n\t\ttypeof iifname . @th,64,128\n\t}",
             *_BRIDGE,
             "}",
             "",
@@ -75,13 +86,25 @@ def frame(networks: Iterable[Network]) -> str:
 
 
 def elements(sandboxes: Iterable[Sandbox], networks: Mapping[str, Network]) -> Elements:
-    """What these sandboxes add, for every block of PER_SANDBOX."""
+    """What these sandboxes add, for every block of PER_SANDBOX.
+
+    A link-local address is the one that the kernel makes of the MAC (RFC 4291, appendix A).
+    """
     found: dict[str, set[str]] = {block: set() for block in PER_SANDBOX}
     closed = {name for name, network in networks.items() if not network.inter_pod}
     for sandbox in sandboxes:
         if sandbox.removing:
             continue
-        found[PRIVATE].update(_quote(sandbox.veth_host(item.position)) for item in sandbox.attachments if item.network in closed)
+        for item in sandbox.attachments:
+            peer = _quote(sandbox.veth_host(item.position))
+            found[GUARDED].add(peer)
+            found[SENDERS].add(f"{peer} . {item.mac}")
+            if item.network in closed:
+                found[PRIVATE].add(peer)
+            for own in (*item.addresses, link_local(item.mac)):
+                found[SENDERS_OF[own.version]].add(f"{peer} . {own}")
+                if own.version == 6:
+                    found[TARGETS].add(f"{peer} . {int(own):#x}")
         for forward, version, address in published(sandbox, networks):
             where = "" if forward.anywhere else f"{forward.host_address} . "
             found[MAPS["any" if forward.anywhere else "host", version]].update(
@@ -224,12 +247,52 @@ _INET = (
 )
 
 _BRIDGE = (
+    "\tchain prerouting {",
+    # Ahead of br_netfilter, and of what the bridge learns.
+    "\t\ttype filter hook prerouting priority -350; policy accept;",
+    "\t\tiifname @guarded jump sender",
+    "\t}",
+    # What a sandbox sends, raw frames too: from its own MAC and addresses, or not at all.
+    "\tchain sender {",
+    "\t\tiifname . ether saddr != @senders counter drop",
+    "\t\tether type arp goto sender_arp",
+    "\t\tether type ip goto sender4",
+    "\t\tether type ip6 goto sender6",
+    "\t\tcounter drop",
+    "\t}",
+    "\tchain sender_arp {",
+    "\t\tiifname . arp saddr ether != @senders counter drop",
+    "\t\tiifname . arp saddr ip @senders4 accept",
+    # Asking whether somebody has an address (RFC 5227).
+    "\t\tarp saddr ip 0.0.0.0 arp operation request accept",
+    "\t\tcounter drop",
+    "\t}",
+    "\tchain sender4 {",
+    "\t\tudp sport 67 counter drop",
+    "\t\tiifname . ip saddr @senders4 accept",
+    "\t\tcounter drop",
+    "\t}",
+    "\tchain sender6 {",
+    "\t\tudp sport 547 counter drop",
+    "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop",
+    "\t\ticmpv6 type nd-neighbor-advert iifname . @th,64,128 != @targets6 counter drop",
+    "\t\tiifname . ip6 saddr @senders6 accept",
+    # Duplicate address detection, and listeners that have no address yet (RFC 4862, RFC 3590).
+    "\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } accept",
+    "\t\tcounter drop",
+    "\t}",
     "\tchain forward {",
     # Behind br_netfilter, which is at 0.
     "\t\ttype filter hook forward priority 100; policy accept;",
     f"\t\tiifname @private oifname @private meta mark & {_MARK} != {_MARK} drop",
     "\t}",
 )
+
+
+def link_local(mac: str) -> IPv6Address:
+    """RFC 4291, appendix A: modified EUI-64."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes((octets[0] ^ 2,)) + octets[1:3] + b"\xff\xfe" + octets[3:])
 
 
 def _may_pass(networks: list[Network]) -> list[tuple[str, str]]:
