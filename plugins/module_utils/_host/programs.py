@@ -9,9 +9,10 @@ import os
 import subprocess
 from functools import cache
 
-from .._errors import MissingDependency
+from .._errors import KernelError, MissingDependency
 
 DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_PATIENCE = 120
 ENVIRONMENT = {"PATH": ":".join(DIRECTORIES), "LC_ALL": "C"}
 
 
@@ -31,4 +32,8 @@ def required(name: str, package: str) -> str:
 
 
 def run(argv: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, input=text, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    """Raises KernelError where the program does not come to an end: a run holds the lock of the host."""
+    try:
+        return subprocess.run(argv, input=text, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise KernelError(f"{' '.join(argv)} has not ended within {_PATIENCE} seconds; see what it waits for") from None
