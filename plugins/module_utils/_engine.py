@@ -9,7 +9,7 @@ import gc
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,8 +166,10 @@ class _Session:
         if not self._settings.check:
             if plan.changed:
                 apply(plan, self._machine, self._settings.after)
-            self._machine.tables.remember(self._machine.records.signature)
-            self._machine.records.save_index()
+            # All is done by now; these only save the next run work.
+            with suppress(OSError):
+                self._machine.tables.remember(self._machine.records.signature)
+                self._machine.records.save_index()
         return plan
 
     def outlook(self, plan: Plan) -> Draft:

@@ -194,6 +194,7 @@ def test_every_form_is_predicted_kept_and_taken_back(lan: Host) -> None:
         "nft flush map inet podnet any4",
         "nft delete element inet podnet any4 '{ tcp . 8080 }'",
         "nft add element inet podnet any4 '{ tcp . 9 : 192.0.2.9 . 9 }'",
+        "nft add element inet podnet any4 '{ tcp . 9 comment \"x, y\" : 192.0.2.9 . 9 }'",
         "nft add element inet podnet closed '{ \"a\" }'",
         "nft flush chain inet podnet publish",
         "nft insert rule inet podnet inbound accept",

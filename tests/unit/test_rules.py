@@ -227,6 +227,17 @@ table bridge podnet {
 """
 
 
+def test_a_comment_may_hold_a_comma() -> None:
+    listing = LISTING.replace("6 . 6 : 10.90.0.2 . 17,", '6 . 9 comment "x, y" : 192.0.2.9 . 9, 6 . 6 : 10.90.0.2 . 17,')
+    found = (parsed(listing).elements or {})["inet map any4"]
+    assert found == {'tcp . 9 comment "x, y" : 192.0.2.9 . 9', "tcp . 6 : 10.90.0.2 . 17", "sctp . 81 : 10.90.0.2 . 81"}
+
+
+def test_what_the_host_says_to_itself_is_not_masqueraded() -> None:
+    postrouting = chain(frame([network("a")]), "postrouting")
+    assert postrouting.index('oifname "lo" accept') < postrouting.index("ip saddr @nat4 masquerade")
+
+
 def test_a_listing_is_taken_apart() -> None:
     found = parsed(LISTING)
     assert {block: held for block, held in (found.elements or {}).items() if held} == {

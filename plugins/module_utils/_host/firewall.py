@@ -64,7 +64,7 @@ def deny(tool: str, chain: str) -> None:
 def _legacy_chains() -> Iterator[ForeignChain]:
     """Those of the older tables that nftables knows nothing of; asked about only where they are in use."""
     for tool, version, names in (("iptables-legacy", 4, "ip_tables_names"), ("ip6tables-legacy", 6, "ip6_tables_names")):
-        if "filter" not in (files.read(f"/proc/thread-self/net/{names}") or "").split():
+        if "filter" not in _tables(names):
             continue
         lines = _iptables(tool, "--list-rules").splitlines()
         rules = [line.removeprefix("-A FORWARD ") for line in lines if line.startswith("-A FORWARD ")]
@@ -74,6 +74,14 @@ def _legacy_chains() -> Iterator[ForeignChain]:
         accepts = any(line.startswith(f"-A {offer} ") and COMMENT in line for line in lines)
         title = f"chain FORWARD of table filter of {tool}"
         yield ForeignChain(title, (version,), tool, offer, accepts, tuple(_as_nft(rule) for rule in rules))
+
+
+def _tables(names: str) -> list[str]:
+    """Those in use; none where the kernel does not tell, as in a user namespace. Asking iptables itself would make them."""
+    try:
+        return (files.read(f"/proc/thread-self/net/{names}") or "").split()
+    except PermissionError:
+        return []
 
 
 def _as_nft(rule: str) -> str:

@@ -54,7 +54,8 @@ class Tables:
         """Empty where there is none that holds for this boot and namespace."""
         with contextlib.suppress(StateCorrupt):
             note = files.read_json(_NOTE) or {}
-            if note.keys() == _KEYS and note["boot_id"] == self._boot_id and note["netns"] and note["netns"] == _cookie():
+            whole = note.keys() == _KEYS and isinstance(note["frame"], str) and isinstance(note["canonical"], str)
+            if whole and note["boot_id"] == self._boot_id and note["netns"] and note["netns"] == _cookie():
                 return note
         return {}
 

@@ -32,6 +32,7 @@ PER_SANDBOX = (*MAPS.values(), PRIVATE, GUARDED, SENDERS, *SENDERS_OF.values(), 
 _TABLE = re.compile(r"table (\w+) \S+ \{\n(.*?)\n\}", re.DOTALL)
 _BLOCK = re.compile(r"\t(\w+ \S+) \{\n(.*?)\n\t\}", re.DOTALL)
 _ELEMENTS = re.compile(r"\n?\t\telements = \{ (.*?) \}", re.DOTALL)
+_ITEM = re.compile(r'(?:[^,"]|"[^"]*")+')
 _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 
 
@@ -124,7 +125,7 @@ def parsed(listing: str) -> Ruleset:
         if held is None:
             return match[0]
         name = f"{family} {match[1]}"
-        items = [" ".join(item.split()) for item in held[1].split(",")]
+        items = [" ".join(item.split()) for item in _ITEM.findall(held[1])]
         if name in PER_SANDBOX:
             found[name] = frozenset(map(_named, items)) if name in MAPS.values() else frozenset(items)
             return match[0].replace(held[0], "")
@@ -234,6 +235,8 @@ _INET = (
     "\t}",
     "\tchain postrouting {",
     "\t\ttype nat hook postrouting priority srcnat; policy accept;",
+    # What the host says to itself, by a gateway's address too.
+    '\t\toifname "lo" accept',
     "\t\toifname @bridges jump inward",
     "\t\tip saddr @nat4 masquerade",
     "\t\tip6 saddr @nat6 masquerade",
@@ -355,5 +358,4 @@ def _named(element: str) -> str:
     """Of a port's map: the protocol by its name, which nft knows only on hosts that have /etc/protocols."""
     key, colon, value = element.partition(" : ")
     words = key.split(" . ")
-    words[-2] = _PROTOCOLS.get(words[-2], words[-2])
-    return " . ".join(words) + colon + value
+    return " . ".join([*words[:-2], *(_PROTOCOLS.get(word, word) for word in words[-2:-1]), words[-1]]) + colon + value

@@ -8,6 +8,7 @@ It holds for records of one signature and is made anew from them where that has 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 
 from . import files, paths
@@ -57,15 +58,15 @@ class Index:
 def load(signature: int) -> Index | None:
     """None where there is none for records of this signature."""
     head, _end, text = (files.read(paths.index()) or "").partition("\n")
-    return Index(f"\n{text}") if head == _head(signature) and text.endswith("\n") else None
+    return Index(f"\n{text}") if head == _head(signature, f"\n{text}") and text.endswith("\n") else None
 
 
 def save(signature: int, index: Index) -> None:
     if index.text.strip("\n"):
-        files.write(paths.index(), _head(signature) + index.text)
+        files.write(paths.index(), _head(signature, index.text) + index.text)
     else:
         files.remove(paths.index())
 
 
-def _head(signature: int) -> str:
-    return f"podnet.linux 1 {signature}"
+def _head(signature: int, text: str) -> str:
+    return f"podnet.linux 1 {signature} {hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()}"
