@@ -52,17 +52,38 @@ def test_both_forms_say_the_same(short: str, long: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ("80", "80:", ":80:80", "1:2:3:4", "2001:db8::1:80:80", "80:80/", "80:80/TCP", "80:80/icmp", "70000:80", "80-70:80-70", "1-2:1-3"),
+    (
+        "80",
+        "80:",
+        ":80:80",
+        "1:2:3:4",
+        "2001:db8::1:80:80",
+        "80:80/",
+        "80:80/TCP",
+        "80:80/icmp",
+        "70000:80",
+        "80-70:80-70",
+        "1-2:1-3",
+        "[]:80:80",
+    ),
 )
 def test_what_is_no_port_forward_is_refused(value: str) -> None:
     with pytest.raises(InvalidArgument, match="port_forwards"):
         parsed(value)
 
 
-@pytest.mark.parametrize("address", ("::1", "ff02::1", "224.0.0.1", "255.255.255.255", "fe80::1", "localhost"))
+@pytest.mark.parametrize(
+    "address",
+    ("::1", "ff02::1", "224.0.0.1", "255.255.255.255", "240.0.0.1", "0.0.0.1", "fe80::1", "::ffff:127.0.0.1", "::1.2.3.4", "localhost"),
+)
 def test_addresses_that_cannot_be_published_are_refused(address: str) -> None:
     with pytest.raises(InvalidArgument, match="host_address"):
         parsed({"host_port": 80, "host_address": address})
+
+
+def test_a_protocol_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="0 is none of tcp"):
+        parsed({"host_port": 80, "protocol": 0})
 
 
 def test_4096_ports_are_the_most() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 MOST = 4096
 """Ports of one sandbox."""
 
+_NO_HOST: tuple[fields.IPNetwork, ...] = tuple(
+    ipaddress.ip_network(text)
+    # RFC 6890: this network, multicast and reserved; IPv4 in IPv6 clothes, link-local, multicast.
+    for text in ("0.0.0.0/8", "224.0.0.0/3", "::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8")
+)
 _KEYS = frozenset(("host_port", "container_port", "protocol", "host_address"))
 _SHORT = re.compile(r"(?:(\[[^\]]*\]|[^:\[\]]+):)?([0-9-]+):([0-9-]+)(?:/([a-z]+))?\Z")
 _SPAN = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z")
@@ -111,13 +117,15 @@ def _parsed(option: str, value: Any) -> PortForward:
     if match is None:
         raise InvalidArgument.of(option, value, 'is no port forward; write it as "[address:]8080:80[/protocol]", quoted, or with its keys')
     address = match[1] and match[1].strip("[]")
+    if address == "":
+        raise InvalidArgument.of(option, value, "has no address in its brackets; leave them out for every address of the host")
     if address and ":" in address and not match[1].startswith("["):
         raise InvalidArgument.of(option, value, "has an IPv6 address without brackets")
     return _forward(option, value, address, match[2], match[3], match[4])
 
 
 def _forward(option: str, value: Any, address: Any, host: Any, container: Any, protocol: Any) -> PortForward:
-    protocol = protocol or PROTOCOLS[0]
+    protocol = PROTOCOLS[0] if protocol is None else protocol
     if protocol not in PROTOCOLS:
         raise InvalidArgument.of(option, protocol, f"is none of {', '.join(PROTOCOLS)}")
     first, count = _ports(option, host)
@@ -129,7 +137,7 @@ def _forward(option: str, value: Any, address: Any, host: Any, container: Any, p
         raise InvalidArgument.of(
             f"{option}.host_address", str(parsed), "cannot be published: Linux has no route_localnet for IPv6; use 127.0.0.1"
         )
-    if parsed is not None and (parsed.is_multicast or str(parsed) == "255.255.255.255" or (parsed.version == 6 and parsed.is_link_local)):
+    if parsed is not None and any(parsed.version == net.version and parsed in net for net in _NO_HOST) and not parsed.is_unspecified:
         raise InvalidArgument.of(f"{option}.host_address", str(parsed), "is no address of a host that can be published")
     return PortForward(str(protocol), parsed, first, inner, count)
 
