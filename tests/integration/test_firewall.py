@@ -12,6 +12,9 @@ import pytest
 from host import ROOT, Host
 from talk import HOST, LAN, ask, bridge_netfilter, everywhere, serve
 
+KINDS = ("nft", "legacy") if os.geteuid() == 0 else ("nft",)
+"""Of iptables; which of the older tables are in use is said to the machine's own root alone."""
+
 NETWORK = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
 PORTS = ["8080:80", "8080:80/udp"]
 DOCKER = """
@@ -51,7 +54,7 @@ def ufw(host: Host, kind: str) -> list[str]:
 
 def theirs(host: Host) -> list[str]:
     """Every rule of somebody else, counters apart."""
-    saved = host.sh("for kind in nft legacy; do iptables-$kind-save; ip6tables-$kind-save; done").splitlines()
+    saved = host.sh(f"for kind in {' '.join(KINDS)}; do iptables-$kind-save; ip6tables-$kind-save; done").splitlines()
     listed = host.sh("nft --stateless list ruleset | sed '/^table .* podnet {/,/^}/d'").splitlines()
     return [line.split(" [")[0] for line in (*saved, *listed) if not line.startswith(("#", "COMMIT"))]
 
@@ -64,10 +67,7 @@ def works(host: Host, sandbox: dict[str, Any]) -> None:
     assert ask(host, "lan", *everywhere(81), patience=0.2) == [None] * 4
 
 
-CASES = [(docker, "nft", 1), (ufw, "nft", 0)]
-if os.geteuid() == 0:
-    # Which of the older tables are in use is said to the machine's own root alone.
-    CASES += [(docker, "legacy", 0), (ufw, "legacy", 1)]
+CASES = [case for case in ((docker, "nft", 1), (docker, "legacy", 0), (ufw, "nft", 0), (ufw, "legacy", 1)) if case[1] in KINDS]
 
 
 @pytest.mark.parametrize(("firewall", "kind", "value"), CASES)
@@ -151,7 +151,9 @@ DBUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuratio
 def firewalld(host: Host) -> None:
     """The real one, with a message bus of its own; its files lie over /usr on this host alone."""
     tree = ROOT / ".cache" / "firewalld"
-    host.sh(f"mount -t overlay overlay -o 'lowerdir={tree}/usr:/usr' /usr; cp -a {tree}/etc/. /etc/; mkdir -p /run/dbus")
+    # By a path that an option of overlay can hold.
+    host.run("sh", "-ec", 'mkdir -p /run/firewalld-tree /run/dbus; mount --bind "$1" /run/firewalld-tree', "sh", str(tree))
+    host.sh("mount -t overlay overlay -o lowerdir=/run/firewalld-tree/usr:/usr /usr; cp -a /run/firewalld-tree/etc/. /etc/")
     host.run("tee", "/run/dbus.conf", text=DBUS)
     host.start("dbus-daemon", "--config-file=/run/dbus.conf", "--nofork", "--nopidfile")
     host.sh("for n in $(seq 100); do test -S /run/dbus/system_bus_socket && break; sleep 0.1; done")
