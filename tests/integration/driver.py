@@ -248,8 +248,7 @@ def links_and_routes() -> dict[str, Any]:
     return {
         "links": {name: asdict(link) for name, link in found.items()},
         "default_routes": [asdict(route) for route in links.default_routes(found.values())],
-        "destinations": {str(network): table.name_of(index) for network, index in links.destinations()},
-        "default_device": table.name_of(links.default_device()),
+        "destinations": [(str(network), table.name_of(index)) for network, index in links.destinations()],
     }
 
 

@@ -9,7 +9,7 @@ from host import Host
 
 WEB = {"name": "web", "network": "pods0", "port_forwards": ["8080:80"]}
 MANY = [{"name": f"pod-{number}", "network": "pods0", "port_forwards": [f"{9000 + number}:80"]} for number in range(12)]
-LOOK = "nft --stateless list chains"
+LOOK = "nft --json --stateless list chains"
 """For firewalls of others."""
 COMMIT = "nft --file -"
 LIST = "nft --stateless --numeric-protocol --file -"

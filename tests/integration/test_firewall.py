@@ -122,6 +122,116 @@ def test_where_no_chain_is_offered_the_task_says_which_one_blocks(lan: Host, pol
         lan.do("bridge_network", name="pods0", state="absent", force=True)
 
 
+MARKED = "meta mark & 0x1000 == 0x1000 accept"
+ANSWERS = "ct state established,related accept"
+FORMS = (
+    # What the chain says, its priority and policy, and whether networks get through.
+    ("counter drop", 10, "accept", False),
+    ("log prefix \"x\" level warn drop", 10, "accept", False),
+    ("drop; counter", 10, "accept", False),
+    ("jump dropping", 10, "accept", False),
+    ("goto dropping", 10, "accept", False),
+    ("goto letting", 10, "drop", True),
+    (f"jump dropping; {MARKED}", 10, "drop", False),
+    (f"drop; {MARKED}", 10, "drop", False),
+    ("ip saddr 10.0.0.0/8 drop", 10, "accept", False),
+    ("ip saddr != 10.90.0.0/24 drop; ip6 saddr fe80::/10 drop", 10, "accept", True),
+    ("tcp dport 25 drop", 10, "accept", True),
+    (MARKED, 10, "drop", True),
+    ("meta mark & 0x1000 != 0 accept", 10, "drop", True),
+    (MARKED, -150, "drop", False),
+    ("iifname \"pods0\" accept; oifname \"pods0\" accept", -150, "drop", True),
+    (f"{ANSWERS}; iifname \"pods0\" tcp dport 99 accept", 10, "drop", False),
+    (f"{ANSWERS}; iifname {{ \"x\", \"pods*\" }} accept", 10, "drop", True),
+    (f"{ANSWERS}; iifname @bridges accept", 10, "drop", True),
+    (f"{ANSWERS}; iifname vmap {{ \"pods0\" : jump letting, \"x\" : drop }}", 10, "drop", True),
+    (f"{ANSWERS}; iifname \"pods0\" oifname \"up0\" accept", 10, "drop", True),
+    ("ct state vmap { established : accept, related : accept, invalid : drop }; iifname \"pods0\" accept", 10, "drop", True),
+    (f"{ANSWERS}; iifname \"pods0\" limit rate 5/second accept", 10, "drop", False),
+    (f"{ANSWERS}; meta nfproto ipv4 iifname \"pods0\" accept", 10, "drop", False),
+)
+FORMED = """
+table inet other
+delete table inet other
+table inet other {{
+  set bridges {{ type ifname; elements = {{ "pods0", "x" }}; }}
+  chain letting {{ {marked}; }}
+  chain dropping {{ counter drop; }}
+  chain other {{ type filter hook {hook} priority {priority}; policy {policy}; {rules}; }}
+}}
+"""
+
+
+DEFAULT_ROUTES = f"ip route add default via {LAN[0]}; ip -6 route add default via {LAN[1]}"
+
+
+def blocked(host: Host) -> bool:
+    """Whether the engine says so, and nothing else does."""
+    said = host.drive({"networks": [NETWORK], "check": True})
+    assert said.get("reason") in (None, "blocked_by_firewall"), said
+    return "error" in said
+
+
+def test_what_a_chain_of_somebody_else_means(lan: Host) -> None:
+    lan.sh(DEFAULT_ROUTES)
+    for rules, priority, policy, through in FORMS:
+        form = FORMED.format(marked=MARKED, hook="forward", priority=priority, policy=policy, rules=rules)
+        lan.run("nft", "-f", "-", text=form)
+        assert blocked(lan) != through, (rules, priority, policy)
+    for rules, through in (("", False), (MARKED, True)):
+        form = FORMED.format(marked=MARKED, hook="postrouting", priority=0, policy="drop", rules=rules)
+        lan.run("nft", "-f", "-", text=form)
+        assert blocked(lan) != through, rules
+
+
+IPTABLES_FORMS = (
+    (("-j LOG", "-j DROP"), "ACCEPT", False),
+    (("-N more", "-A more -j REJECT", "-j more"), "ACCEPT", False),
+    (("-p tcp --dport 25 -j DROP",), "ACCEPT", True),
+    (("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-i pods+ -j ACCEPT"), "DROP", True),
+    (("-m state --state RELATED,ESTABLISHED -j ACCEPT", "-i pods0 -m comment --comment \"let out\" ! -o up9 -j ACCEPT"), "DROP", True),
+    (("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-i pods0 -p tcp -j ACCEPT"), "DROP", False),
+    (("-m mark --mark 0x1000/0x1000 -j ACCEPT",), "DROP", True),
+    (("-N more", "-A more -m mark ! --mark 0x1000/0x1000 -j RETURN", "-A more -j ACCEPT", "-g more"), "DROP", True),
+    (("! -s 10.90.0.0/24 -i pods0 -j DROP", "-d 10.0.0.0/8 -j DROP"), "ACCEPT", False),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_chain_of_iptables_means(lan: Host, kind: str) -> None:
+    lan.sh(DEFAULT_ROUTES)
+    for rules, policy, through in IPTABLES_FORMS:
+        lan.sh(f"iptables-{kind} -P FORWARD {policy}; iptables-{kind} -F; iptables-{kind} -X")
+        for rule in rules:
+            lan.sh(f"iptables-{kind} {rule if rule.startswith(('-N', '-A')) else '-A FORWARD ' + rule}")
+        assert blocked(lan) != through, (rules, policy)
+
+
+def test_what_somebody_does_to_the_chain_that_is_offered(lan: Host) -> None:
+    """Ours is known by what it says, not by its comment alone, and has to be reached."""
+    docker(lan, "nft")
+    lan.quartet("bridge_network", **NETWORK)
+    ours = '-m mark --mark 0x1000/0x1000 -m comment --comment "podnet.linux" -j ACCEPT'
+    alike = '-i pods9 -m comment --comment "see podnet.linux" -j DROP'
+    lan.quartets(
+        "iptables-nft -I DOCKER-USER -j RETURN",
+        ("bridge_network", {"name": "pods0"}),
+        f"iptables-nft -D DOCKER-USER {ours}; iptables-nft -I DOCKER-USER {alike}",
+        ("pod_sandbox", {"name": "web", "network": "pods0"}),
+    )
+    assert lan.sh("iptables-nft -S DOCKER-USER").splitlines()[1:4] == [
+        f"-A DOCKER-USER {ours}",
+        f"-A DOCKER-USER {alike}",
+        "-A DOCKER-USER -j RETURN",
+    ]
+    lan.sh("iptables-nft -D FORWARD -j DOCKER-USER")
+    assert "chain FORWARD of nftables table ip filter" in lan.refused("bridge_network", name="pods0")["msg"]
+    # Docker has no default drop any more: ours goes with the last network all the same.
+    lan.sh("iptables-nft -P FORWARD ACCEPT; iptables-nft -I FORWARD -j DOCKER-USER")
+    lan.quartets(("bridge_network", {"name": "pods0", "state": "absent", "force": True}))
+    assert "podnet.linux\" -j ACCEPT" not in lan.sh("iptables-nft -S DOCKER-USER; ip6tables-nft -S DOCKER-USER")
+
+
 def test_a_firewall_that_comes_later_is_a_warning_for_sandboxes(lan: Host) -> None:
     """Whoever wants to remove a sandbox must not be kept from it."""
     lan.do("bridge_network", **NETWORK)

@@ -165,6 +165,7 @@ class State:
             if link.up
             for address in link.addresses
         ]
+        routes.append((ipaddress.ip_network("0.0.0.0/0"), UPLINK))
         return Observed(
             networks=networks,
             sandboxes=Known(sandboxes),
@@ -173,7 +174,6 @@ class State:
             links=dict(self.host.links),
             host_addresses=frozenset(ipaddress.ip_interface(address).ip for link in bridges for address in link.addresses),
             routes=tuple(routes),
-            default_mtu=self.host.links[UPLINK].mtu,
             sysctls={name: Sysctl(value) for name, value in self.host.sysctls.items()},
             resolvers=self.resolvers,
             sysctl_dropin=self.files.get(DROPIN),

@@ -20,7 +20,7 @@ from .._plan.operations import Operation
 from .._plan.problems import problem
 from .._spec.fields import sysctl_home
 from .._store import files, leases, paths, records
-from . import cgroups, conntrack, firewall, firewalld, namespaces, processes, rootfs
+from . import cgroups, conntrack, firewalld, iptables, namespaces, processes, rootfs
 from .machine import Machine, pin
 from .observe import owned_identities
 
@@ -223,12 +223,12 @@ def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
 
 @perform.register
 def _allow_forward(operation: ops.AllowForward, machine: Machine) -> None:
-    firewall.allow(operation.tool, operation.chain)
+    iptables.insert(operation.tool, operation.chain)
 
 
 @perform.register
 def _deny_forward(operation: ops.DenyForward, machine: Machine) -> None:
-    firewall.deny(operation.tool, operation.chain)
+    iptables.delete(operation.tool, operation.chain)
 
 
 @perform.register

@@ -6,33 +6,36 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from .._errors import KernelError
 from .._plan.firewall import ZONE
 from .._plan.observed import Zones
 from .._store import files
-from . import programs
+from . import nft_json, programs
 
 TABLE = ("inet", "firewalld")
 _CMD = "firewall-cmd"
-_BINDING = re.compile(r'^\s*iifname "([^"]+)" goto filter_FWD[A-Z]*_(\S+)$', re.MULTILINE)
-_CHAIN = re.compile(r"^\tchain (filter_FORWARD\w*ZONES) \{$", re.MULTILINE)
+_BINDS = re.compile(r"filter_FORWARD\w*ZONES")
+_ZONE_OF = re.compile(r"filter_FWD[A-Z]*_(\S+)")
 _BACKUP = f"/etc/firewalld/zones/{ZONE}.xml.old"
 
 
-def zones(chains: str) -> Zones | None:
-    """What its rules say now, without asking the daemon; ``chains``: as nft lists them. None where it is not running.
+def zones(chains: list[dict[str, Any]]) -> Zones | None:
+    """What its rules say now, without asking the daemon; ``chains``: all of nftables. None where it is not running.
 
     Raises MissingDependency where it is, and firewall-cmd is not installed.
     """
-    table = re.search(rf"^table {TABLE[0]} {TABLE[1]} \{{\n(.*?)^\}}", chains, re.DOTALL | re.MULTILINE)
-    if table is None:
+    names = [chain["name"] for chain in chains if (chain["family"], chain["table"]) == TABLE]
+    if not names:
         return None
     programs.required(_CMD, "firewalld")
     bound: dict[str, str] = {}
-    for chain in _CHAIN.findall(table[1]):
-        listing = programs.run([programs.required("nft", "nftables"), "--stateless", "list", "chain", *TABLE, chain])
-        bound.update(_BINDING.findall(listing.stdout))
+    for name in filter(_BINDS.fullmatch, names):
+        for rule in nft_json.rules(*TABLE, name):
+            zone = _ZONE_OF.fullmatch(rule.target)
+            if zone is not None:
+                bound.update((value, zone[1]) for match in rule.matches if match.key == "iifname" for value in match.values)
     ours = frozenset(name for name, zone in bound.items() if zone == ZONE)
     return Zones(ours, frozenset(bound) - ours)
 

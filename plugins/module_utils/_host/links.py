@@ -97,23 +97,16 @@ class Links:
         return Table(self)
 
     def destinations(self) -> tuple[tuple[IPNetwork, int], ...]:
-        """What the main table routes where: network and index of the device, the default route and link-local ones left out."""
+        """What the main table routes where: network and index of the device, link-local ones left out; the best first."""
         found = []
-        for route in self._main_table():
-            if route.type == _RTN_UNICAST and route.length and _DESTINATION in route.found:
-                network = ipaddress.ip_network((route.found[_DESTINATION], route.length), strict=False)
+        for route in sorted(self._main_table(), key=lambda route: route.priority):
+            # Those with several next hops lead to no single device.
+            if route.type == _RTN_UNICAST and (route.length or route.out):
+                any_address = bytes(16 if route.family == socket.AF_INET6 else 4)
+                network = ipaddress.ip_network((route.found.get(_DESTINATION, any_address), route.length), strict=False)
                 if not network.is_link_local and not network.is_multicast:
                     found.append((network, route.out))
         return tuple(found)
-
-    def default_device(self) -> int:
-        """The index of the device of the best default route, v4 first; 0 where there is none."""
-        best = sorted(
-            (route.family == socket.AF_INET6, route.priority, route.out)
-            for route in self._main_table()
-            if route.type == _RTN_UNICAST and not route.length and route.out
-        )
-        return best[0][2] if best else 0
 
     def one(self, name: str = "", index: int = 0) -> _LinkMessage | None:
         """Index, flags and attributes of one link, by its name or index."""

@@ -32,7 +32,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     shelves = leases.load()
     links = machine.host.table()
     chains = Lazy(lambda _all: firewall.listed_chains())
-    device = links.get(links.name_of(machine.host.default_device()))
+    routes = tuple((network, links.name_of(index)) for network, index in machine.host.destinations())
 
     def view(sandbox_id: str) -> SandboxView:
         return _view(machine, sandboxes[sandbox_id])
@@ -47,8 +47,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         shelves=shelves,
         links=links,
         host_addresses=frozenset(_ip(address) for name, address in links.addresses if name not in networks),
-        routes=tuple((network, links.name_of(index)) for network, index in machine.host.destinations()),
-        default_mtu=1500 if device is None else device.mtu,
+        routes=routes,
         sysctls=Lazy(_sysctl),
         resolvers=_resolvers(),
         sysctl_dropin=files.read(DROPIN),

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Any
 
 from .._errors import BlockedByFirewall
 from .._spec.network import Network
 from .draft import Change, Draft
-from .observed import ForeignChain
+from .foreign import ForeignChain, Match, Packet, Rule
 from .operations import AllowForward, BindZone, DenyForward, Phase
 
 KIND = "firewall"
@@ -20,6 +21,8 @@ MARK = 0x1000
 COMMENT = "podnet.linux"
 ZONE = "podnet"
 """Of firewalld; interfaces in it are let through, to the host and to others: our own rules decide about them."""
+
+_OURS = Rule((Match("mark", (MARK,), mask=MARK),), "accept")
 
 
 def plan_firewall(draft: Draft, *, strict: bool) -> None:
@@ -31,23 +34,55 @@ def plan_firewall(draft: Draft, *, strict: bool) -> None:
     if not networks and not draft.observed.networks:
         return
     _plan_zone(draft, {network.name for network in networks})
-    versions = {subnet.version for network in networks for subnet in network.subnets}
     for chain in draft.observed.foreign_chains["forward"]:
-        concerns = bool(versions & set(chain.versions))
-        if chain.offer is not None and concerns != chain.accepts:
-            operation = AllowForward(chain.tool, chain.offer) if concerns else DenyForward(chain.tool, chain.offer)
-            draft.add(Phase.HOST if concerns else Phase.FORGET, operation)
-            states = [f"drops what networks forward ({chain.title})", f"{chain.offer} accepts what podnet.linux lets through"]
-            before, after = states if concerns else reversed(states)
-            draft.changes.append(Change(KIND, chain.title, {"forward": before}, {"forward": after}))
-        elif chain.offer is None and concerns and not _lets_pass(chain, networks):
-            text = (
-                f"firewall: {chain.title} drops what the networks forward; let it accept packets with the mark {MARK:#x}/{MARK:#x}, "
-                "which those carry that podnet.linux lets through, or say firewall: none"
-            )
-            if strict:
-                raise BlockedByFirewall(text)
-            draft.warn(text)
+        packets = [packet for network in networks for packet in _packets(draft, network, chain)]
+        if all(chain.lets(packet) for packet in packets):
+            if chain.ours and not packets:
+                _change(draft, chain, Phase.DESTROY, allow=False)
+        elif chain.offer is not None and all(chain.lets(packet, {chain.offer: _OURS}) for packet in packets):
+            # Missing, or not ahead of what drops.
+            _change(draft, chain, Phase.HOST, allow=True)
+        elif strict:
+            raise BlockedByFirewall(_blocked(chain))
+        else:
+            draft.warn(_blocked(chain))
+
+
+def _packets(draft: Draft, network: Network, chain: ForeignChain) -> Iterator[Packet]:
+    """What the chain has to let through: from the network to where the default route leads, in to what it publishes, and
+    the answers to both."""
+    if network.internal:
+        return
+    mark = MARK if chain.marked else 0
+    publishes = any(sandbox.port_forwards for sandbox in draft.users(network.name) if not sandbox.removing)
+    for subnet in network.subnets:
+        version = subnet.version
+        if version not in chain.versions:
+            continue
+        uplink = draft.observed.uplink(version)
+        out: dict[str, Any] = {"iifname": network.name, "saddr": subnet, "oifname": uplink}
+        back: dict[str, Any] = {"oifname": network.name, "daddr": subnet, "iifname": uplink}
+        for status, first, second in (("", out, back), ("dnat", back, out))[: 1 + publishes]:
+            yield Packet(version, state="new", status=status, mark=mark, **first)
+            yield Packet(version, state="established", status=status, mark=mark, **second)
+
+
+def _change(draft: Draft, chain: ForeignChain, phase: Phase, *, allow: bool) -> None:
+    offer = str(chain.offer)
+    draft.add(phase, *(DenyForward(chain.tool, offer) for _copy in range(chain.ours)))
+    if allow:
+        draft.add(phase, AllowForward(chain.tool, offer))
+    states = [f"drops what networks forward ({chain.title})", f"{offer} accepts what podnet.linux lets through"]
+    before, after = states if allow else reversed(states)
+    draft.changes.append(Change(KIND, chain.title, {"forward": before}, {"forward": after}))
+
+
+def _blocked(chain: ForeignChain) -> str:
+    if chain.marked:
+        way = f"let it accept packets with the mark {MARK:#x}/{MARK:#x}, which those carry that podnet.linux lets through"
+    else:
+        way = "let it accept what comes in on the networks' bridges or goes out by them"
+    return f"firewall: {chain.title} drops what the networks forward; {way}, or say firewall: none"
 
 
 def _plan_zone(draft: Draft, names: set[str]) -> None:
@@ -57,11 +92,5 @@ def _plan_zone(draft: Draft, names: set[str]) -> None:
         return
     wanted = names - zones.others
     added, removed = tuple(sorted(wanted - zones.ours)), tuple(sorted(zones.ours - wanted))
-    draft.add(Phase.HOST if added else Phase.FORGET, BindZone(added, removed, last=not wanted))
+    draft.add(Phase.HOST if added else Phase.DESTROY, BindZone(added, removed, last=not wanted))
     draft.changes.append(Change(KIND, "firewalld", {f"zone {ZONE}": sorted(zones.ours)}, {f"zone {ZONE}": sorted(wanted)}))
-
-
-def _lets_pass(chain: ForeignChain, networks: Iterable[Network]) -> bool:
-    """Whether somebody has seen to it: accepts that go by our mark, or by the names of all the bridges."""
-    accepts = " ".join(line for line in chain.rules if line.split()[-1:] == ["accept"] or " accept " in line)
-    return f"{MARK:#010x}" in accepts or all(f'"{network.name}"' in accepts for network in networks)

@@ -13,6 +13,7 @@ from .._spec.fields import IPAddress, IPNetwork
 from .._spec.network import Network
 from .._spec.pool import Pool
 from .books import Held, Shelf
+from .foreign import ForeignChain
 from .registry import Known, Registry
 
 V = TypeVar("V")
@@ -82,22 +83,6 @@ class Listener:
 
     def __str__(self) -> str:
         return f"{self.addresses[0]} port {self.port}/{self.protocol}"
-
-
-@dataclass(frozen=True)
-class ForeignChain:
-    """A chain of somebody else at the forward hook that drops what none of its rules accepts.
-
-    ``offer``: the chain of that firewall that is there for rules of an administrator, None for none; ``tool``: what
-    manages it; ``accepts``: our rule is in it.
-    """
-
-    title: str
-    versions: tuple[int, ...]
-    tool: str
-    offer: str | None
-    accepts: bool
-    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -218,7 +203,6 @@ class Observed:
     links: Mapping[str, Link] = field(default_factory=dict)
     host_addresses: frozenset[IPAddress] = frozenset()
     routes: tuple[tuple[IPNetwork, str], ...] = ()
-    default_mtu: int = 1500
     sysctls: Mapping[str, Sysctl | None] = field(default_factory=dict)
     resolvers: tuple[IPAddress, ...] = ()
     machine_id: str = ""
@@ -233,6 +217,16 @@ class Observed:
     firewalld: Mapping[str, Zones | None] = field(default_factory=dict)
     root_obstacles: Mapping[str, str | None] = field(default_factory=dict)
     debris: Debris = Debris()
+
+    def uplink(self, version: int) -> str | None:
+        """The link that the best default route of this IP version leads to."""
+        return next((name for network, name in self.routes if network.version == version and not network.prefixlen), None)
+
+    @property
+    def default_mtu(self) -> int:
+        """That of the default route, v4 first."""
+        link = self.links.get(self.uplink(4) or self.uplink(6) or "")
+        return 1500 if link is None else link.mtu
 
     def ports_of(self, bridge: str) -> list[Link]:
         return [link for link in self.links.values() if link.master == bridge]

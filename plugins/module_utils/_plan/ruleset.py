@@ -19,6 +19,9 @@ NAME = "podnet"
 FAMILIES = ("inet", "bridge")
 COMMENT = "podnet.linux"
 
+PRIORITY = -5
+"""Of our chain at the forward hook: ahead of other firewalls, which may go by the mark (NF_IP_PRI_FILTER is 0)."""
+
 _KINDS = ("host", "any")
 PRIVATE = "bridge set private"
 GUARDED = "bridge set guarded"
@@ -194,8 +197,7 @@ _INET = (
     "\t\tmeta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @any6",
     "\t}",
     "\tchain forward {",
-    # Ahead of other firewalls, which may go by the mark.
-    "\t\ttype filter hook forward priority filter - 5; policy accept;",
+    f"\t\ttype filter hook forward priority filter - {-PRIORITY}; policy accept;",
     "\t\tiifname @internal goto within",
     "\t\toifname @internal drop",
     "\t\tiifname @bridges oifname @bridges goto between",

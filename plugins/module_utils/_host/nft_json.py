@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules of others as nft tells them (libnftables-json(5)), as far as they are understood."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from .._errors import KernelError
+from .._plan.foreign import WHOLE, Match, Rule
+from . import programs
+
+_NAMES = {"iifname": "iifname", "iif": "iifname", "oifname": "oifname", "oif": "oifname", "mark": "mark"}
+_VERSIONS = {"ipv4": 4, "ip": 4, "ipv6": 6, "ip6": 6}
+_DECIDES_NOTHING = ("counter", "log", "mangle", "notrack", "flow", "dup", "comment")
+_VERDICTS = {"accept": "accept", "drop": "drop", "reject": "drop", "return": "return", "jump": "jump", "goto": "goto"}
+_UNKNOWN = Match("")
+
+
+def listed(*words: str) -> list[tuple[str, dict[str, Any]]]:
+    """What ``nft list`` shows: the kind of each object, and the object. Raises KernelError, MissingDependency."""
+    result = programs.run([programs.required("nft", "nftables"), "--json", "--stateless", "list", *words])
+    try:
+        found = json.loads(result.stdout)["nftables"]
+    except (ValueError, KeyError):
+        raise KernelError(f"nft cannot list what other firewalls do: {result.stderr.strip()[:200]}") from None
+    return [(kind, value) for item in found for kind, value in item.items() if kind != "metainfo"]
+
+
+def rules(family: str, table: str, chain: str) -> tuple[Rule, ...]:
+    """Those of one chain, in order."""
+    found = listed("chain", family, table, chain)
+    return tuple(rule for kind, item in found if kind == "rule" for rule in _rules(item["expr"], (family, table)))
+
+
+def _rules(statements: list[dict[str, Any]], table: tuple[str, str]) -> Iterator[Rule]:
+    """More than one of what maps values to verdicts."""
+    matches: list[Match] = []
+    for statement in statements:
+        kind, what = next(iter(statement.items()))
+        if kind == "match":
+            matches += _matches(what, table)
+        elif kind in _VERDICTS:
+            yield Rule(tuple(matches), *_verdict(statement))
+            return
+        elif kind == "vmap":
+            for value, verdict in _elements(what["data"], "map", table):
+                match = _match(what["key"], "==", value, table)
+                yield Rule((*matches, *match), *_verdict(verdict))
+            return
+        elif kind not in _DECIDES_NOTHING:
+            matches.append(_UNKNOWN)
+
+
+def _verdict(statement: dict[str, Any]) -> tuple[str, str]:
+    kind, what = next(iter(statement.items()))
+    return _VERDICTS.get(kind, ""), what["target"] if kind in ("jump", "goto") else ""
+
+
+def _matches(what: dict[str, Any], table: tuple[str, str]) -> list[Match]:
+    return _match(what["left"], what["op"], what["right"], table)
+
+
+def _match(left: Any, operator: str, right: Any, table: tuple[str, str]) -> list[Match]:
+    if operator not in ("==", "!=", "in") or not isinstance(left, dict):
+        return [_UNKNOWN]
+    mask = WHOLE
+    if "&" in left and isinstance(left["&"], list) and isinstance(left["&"][1], int):
+        left, mask = left["&"]
+    if not isinstance(left, dict):
+        return [_UNKNOWN]
+    kind, what = next(iter(left.items()))
+    key, needs = "", []
+    if kind == "meta":
+        key = _NAMES.get(what["key"], "version" if what["key"] in ("nfproto", "protocol") else "")
+    elif kind == "ct":
+        key = what["key"] if what["key"] in ("state", "status") else ""
+    elif kind == "payload" and what.get("protocol") in ("ip", "ip6"):
+        key = what["field"] if what["field"] in ("saddr", "daddr") else ""
+        needs = [Match("version", (_VERSIONS[what["protocol"]],))]
+    if not key or (mask != WHOLE and key != "mark"):
+        return [*needs, _UNKNOWN]
+    values = tuple(item for value in _elements(right, "set", table) for item in _values(key, value))
+    return [*needs, Match(key, values, operator == "!=", mask)]
+
+
+def _elements(data: Any, kind: str, table: tuple[str, str]) -> list[Any]:
+    """Of an anonymous set or map, or of one that is named; a plain value is a set of one."""
+    if isinstance(data, str) and data.startswith("@"):
+        found = listed(kind, *table, data[1:])
+        data = {"set": next((item.get("elem", []) for name, item in found if name == kind), [])}
+    items = data["set"] if isinstance(data, dict) and "set" in data else data if isinstance(data, list) else [data]
+    return [item["elem"]["val"] if isinstance(item, dict) and "elem" in item else item for item in items]
+
+
+def _values(key: str, value: Any) -> list[Any]:
+    """Something that equals no value stands for what is not understood."""
+    if key == "version":
+        return [_VERSIONS.get(value, 0)]
+    if key not in ("saddr", "daddr"):
+        return [value]
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        if isinstance(value, str):
+            return [ipaddress.ip_network(value)]
+        if "prefix" in value:
+            return [ipaddress.ip_network(f"{value['prefix']['addr']}/{value['prefix']['len']}")]
+        if "range" in value:
+            first, last = (ipaddress.ip_address(item) for item in value["range"])
+            return list(ipaddress.summarize_address_range(first, last))  # type: ignore[type-var]
+    return [None]
