@@ -78,7 +78,7 @@ def test_routes(host: Host) -> None:
         {"destination": "::/0", "gateway": "2001:db8::fe", "link": "d1", "odd": None},
     ]
     # Those with several next hops have no single device; table 77 is not the main one.
-    best = {name: link for name, link in reversed(seen["destinations"])}
+    best = dict(reversed(seen["destinations"]))
     assert best == {
         "0.0.0.0/0": "d1",
         "::/0": "d1",

@@ -111,5 +111,5 @@ def _values(key: str, value: Any) -> list[Any]:
             return [ipaddress.ip_network(f"{value['prefix']['addr']}/{value['prefix']['len']}")]
         if "range" in value:
             first, last = (ipaddress.ip_address(item) for item in value["range"])
-            return list(ipaddress.summarize_address_range(first, last))  # type: ignore[type-var]
+            return list(ipaddress.summarize_address_range(first, last))
     return [None]

@@ -39,7 +39,7 @@ def plan_firewall(draft: Draft, *, strict: bool) -> None:
         if all(chain.lets(packet) for packet in packets):
             if chain.ours and not packets:
                 _change(draft, chain, Phase.DESTROY, allow=False)
-        elif chain.offer is not None and all(chain.lets(packet, {chain.offer: _OURS}) for packet in packets):
+        elif chain.offer is not None and all(chain.lets(packet, {chain.offer: (_OURS,)}) for packet in packets):
             # Missing, or not ahead of what drops.
             _change(draft, chain, Phase.HOST, allow=True)
         elif strict:

@@ -77,15 +77,16 @@ class ForeignChain:
     ours: int = 0
     chains: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict, hash=False)
 
-    def lets(self, packet: Packet, first: Mapping[str, Rule] | None = None) -> bool:
+    def lets(self, packet: Packet, first: Mapping[str, tuple[Rule, ...]] | None = None) -> bool:
         """Whether the packet surely passes; ``first``: rules put ahead of those of some chains."""
         verdict = self._walk(self.name, packet, first or {}, 0)
         return verdict == "accept" if verdict else not self.drops
 
-    def _walk(self, chain: str, packet: Packet, first: Mapping[str, Rule], depth: int) -> str:
+    def _walk(self, chain: str, packet: Packet, first: Mapping[str, tuple[Rule, ...]], depth: int) -> str:
         """Empty where the chain ends without a verdict."""
-        added = (first[chain],) if chain in first else ()
-        for rule in (*added, *self.chains.get(chain, ())) if depth <= _DEEPEST else ():
+        if depth > _DEEPEST:
+            return ""
+        for rule in (*first.get(chain, ()), *self.chains.get(chain, ())):
             if not all(_matches(match, packet) for match in rule.matches):
                 continue
             if rule.verdict in ("accept", "drop"):
