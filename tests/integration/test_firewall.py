@@ -127,7 +127,7 @@ ANSWERS = "ct state established,related accept"
 FORMS = (
     # What the chain says, its priority and policy, and whether networks get through.
     ("counter drop", 10, "accept", False),
-    ("log prefix \"x\" level warn drop", 10, "accept", False),
+    ('log prefix "x" level warn drop', 10, "accept", False),
     ("drop; counter", 10, "accept", False),
     ("jump dropping", 10, "accept", False),
     ("goto dropping", 10, "accept", False),
@@ -140,15 +140,15 @@ FORMS = (
     (MARKED, 10, "drop", True),
     ("meta mark & 0x1000 != 0 accept", 10, "drop", True),
     (MARKED, -150, "drop", False),
-    ("iifname \"pods0\" accept; oifname \"pods0\" accept", -150, "drop", True),
-    (f"{ANSWERS}; iifname \"pods0\" tcp dport 99 accept", 10, "drop", False),
-    (f"{ANSWERS}; iifname {{ \"x\", \"pods*\" }} accept", 10, "drop", True),
+    ('iifname "pods0" accept; oifname "pods0" accept', -150, "drop", True),
+    (f'{ANSWERS}; iifname "pods0" tcp dport 99 accept', 10, "drop", False),
+    (f'{ANSWERS}; iifname {{ "x", "pods*" }} accept', 10, "drop", True),
     (f"{ANSWERS}; iifname @bridges accept", 10, "drop", True),
-    (f"{ANSWERS}; iifname vmap {{ \"pods0\" : jump letting, \"x\" : drop }}", 10, "drop", True),
-    (f"{ANSWERS}; iifname \"pods0\" oifname \"up0\" accept", 10, "drop", True),
-    ("ct state vmap { established : accept, related : accept, invalid : drop }; iifname \"pods0\" accept", 10, "drop", True),
-    (f"{ANSWERS}; iifname \"pods0\" limit rate 5/second accept", 10, "drop", False),
-    (f"{ANSWERS}; meta nfproto ipv4 iifname \"pods0\" accept", 10, "drop", False),
+    (f'{ANSWERS}; iifname vmap {{ "pods0" : jump letting, "x" : drop }}', 10, "drop", True),
+    (f'{ANSWERS}; iifname "pods0" oifname "up0" accept', 10, "drop", True),
+    ('ct state vmap { established : accept, related : accept, invalid : drop }; iifname "pods0" accept', 10, "drop", True),
+    (f'{ANSWERS}; iifname "pods0" limit rate 5/second accept', 10, "drop", False),
+    (f'{ANSWERS}; meta nfproto ipv4 iifname "pods0" accept', 10, "drop", False),
 )
 FORMED = """
 table inet other
@@ -189,7 +189,7 @@ IPTABLES_FORMS = (
     (("-N more", "-A more -j REJECT", "-j more"), "ACCEPT", False),
     (("-p tcp --dport 25 -j DROP",), "ACCEPT", True),
     (("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-i pods+ -j ACCEPT"), "DROP", True),
-    (("-m state --state RELATED,ESTABLISHED -j ACCEPT", "-i pods0 -m comment --comment \"let out\" ! -o up9 -j ACCEPT"), "DROP", True),
+    (("-m state --state RELATED,ESTABLISHED -j ACCEPT", '-i pods0 -m comment --comment "let out" ! -o up9 -j ACCEPT'), "DROP", True),
     (("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-i pods0 -p tcp -j ACCEPT"), "DROP", False),
     (("-m mark --mark 0x1000/0x1000 -j ACCEPT",), "DROP", True),
     (("-N more", "-A more -m mark ! --mark 0x1000/0x1000 -j RETURN", "-A more -j ACCEPT", "-g more"), "DROP", True),
@@ -229,7 +229,7 @@ def test_what_somebody_does_to_the_chain_that_is_offered(lan: Host) -> None:
     # Docker has no default drop any more: ours goes with the last network all the same.
     lan.sh("iptables-nft -P FORWARD ACCEPT; iptables-nft -I FORWARD -j DOCKER-USER")
     lan.quartets(("bridge_network", {"name": "pods0", "state": "absent", "force": True}))
-    assert "podnet.linux\" -j ACCEPT" not in lan.sh("iptables-nft -S DOCKER-USER; ip6tables-nft -S DOCKER-USER")
+    assert 'podnet.linux" -j ACCEPT' not in lan.sh("iptables-nft -S DOCKER-USER; ip6tables-nft -S DOCKER-USER")
 
 
 def test_a_firewall_that_comes_later_is_a_warning_for_sandboxes(lan: Host) -> None:
