@@ -21,6 +21,7 @@ from ._plan.draft import Draft, Plan
 from ._plan.networks import network_result
 from ._plan.observed import Observed
 from ._plan.planner import plan_networks, plan_prune, plan_sandboxes
+from ._plan.rules import rule_problems
 from ._plan.sandboxes import find_sandbox, problems_of, sandbox_result
 from ._spec.allocation import AllocationRequest
 from ._spec.network import NetworkRequest
@@ -123,8 +124,9 @@ def describe_sandboxes(settings: Settings, wanted: Callable[[Result], bool]) -> 
     with _session(settings) as session:
         draft = session.draft()
         chosen = [item for item in draft.sandboxes.values() if wanted(item.as_dict())]
+        rules_of = rule_problems(draft)
         return [
-            sandbox_result(draft, item, draft.observed.views[item.id], problems_of(draft, item))
+            sandbox_result(draft, item, draft.observed.views[item.id], [*problems_of(draft, item), *rules_of(item)])
             for item in sorted(chosen, key=lambda item: (item.name, item.id))
         ]
 

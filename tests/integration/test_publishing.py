@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Any
 
 import pytest
-from host import Host, task
+from host import DRIVER, Host, task
 from talk import HOST, LAN, ask, bridge_netfilter, everywhere, serve
 
 NETWORKS = [
@@ -64,6 +66,22 @@ def test_payload_arrives_from_everywhere(lan: Host, pods: dict[str, dict[str, An
     assert None not in ask(lan, inside["a2"], *(("tcp", address, 80) for address in pods["a1"]["addresses"]))
 
 
+@pytest.mark.parametrize("value", (0, 1))
+def test_a_sandbox_on_two_networks_answers_neighbours_on_both(lan: Host, pods: dict[str, dict[str, Any]], value: int) -> None:
+    bridge_netfilter(lan, value)
+    dual = {"name": "dual", "networks": [{"name": "a"}, {"name": "b"}], "port_forwards": [{**item, "host_port": 8083} for item in BOTH]}
+    dual = lan.do("pod_sandbox", **dual)["sandbox"]
+    serve(lan, dual["ns_name"], "dual", 80)
+    by_gateway = [(kind, address, 8083) for kind in ("tcp", "udp") for address in pods["b1"]["gateways"]]
+    gateways = pods["a1"]["gateways"]
+    for where in (pods["b1"], dual):
+        for questions in (everywhere(8083), by_gateway):
+            assert ask(lan, where["ns_name"], *questions) == [f"dual 80 {gateway}" for gateway in gateways] * 2, where["name"]
+    assert ask(lan, "lan", *everywhere(8083)) == [f"dual 80 {address}" for address in LAN] * 2
+    # Whoever is on none of its networks is seen as it is.
+    assert ask(lan, pods["k1"]["ns_name"], *everywhere(8083)) == [f"dual 80 {address}" for address in pods["k1"]["addresses"]] * 2
+
+
 def test_only_what_is_addressed_to_the_host_is_led_away(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
     serve(lan, "lan", "machine", 8080)
     for name in ("a1", "a2", "b1"):
@@ -99,26 +117,64 @@ def test_ports_on_loopback_answer_the_host_only(lan: Host, pods: dict[str, dict[
     assert ask(lan, "lan", ("tcp", "127.0.0.1", 9999)) == [f"host 9999 {LAN[0]}"]
 
 
-def test_a_udp_port_that_moves_delivers_to_the_new_sandbox_at_once(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
-    """The same client socket, so that conntrack knows the flow; and one that was asking before anybody published the port."""
-    client = lan.start("ip", "netns", "exec", "lan", "python3", "-u", "-c", CLIENT, HOST[0], "8080", "6060")
-    assert client.stdout is not None
+class Client:
+    """A neighbour that keeps asking UDP ports from one socket each, so that conntrack knows the flows."""
 
-    def hears(number: int, expected: str) -> None:
-        assert client.stdout is not None
-        for line in client.stdout:
-            if line.split()[0] == str(number) and line.split()[1] == expected:
+    def __init__(self, host: Host, *ports: int) -> None:
+        self._process = host.start("ip", "netns", "exec", "lan", "python3", "-u", "-c", CLIENT, HOST[0], *map(str, ports))
+
+    def hears(self, port: int, expected: str) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.split()[:2] == [str(port), expected]:
                 return
-        raise AssertionError((number, expected))
+        raise AssertionError((port, expected))
 
-    hears(8080, "a1")
+
+def test_a_udp_port_that_moves_delivers_to_the_new_sandbox_at_once(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """One that was asking before anybody published the port, too."""
+    client = Client(lan, 8080, 6060)
+    client.hears(8080, "a1")
+    client.hears(6060, "-")
     without = [item for item in BOTH if item.get("protocol") != "udp"]
     lan.do(
         "pod_sandbox",
         sandboxes=[{"name": "a1", "port_forwards": without}, {"name": "a2", "port_forwards": [BOTH[1], "6060:80/udp"]}],
     )
-    hears(8080, "a2")
-    hears(6060, "a2")
+    client.hears(8080, "a2")
+    client.hears(6060, "a2")
+    # Somebody's damage, asked through while it lasts, and its repair.
+    for damage in (
+        "nft flush ruleset",
+        "nft delete element inet podnet any4 '{ udp . 6060 }'",
+        "nft delete element inet podnet any4 '{ udp . 6060 }'; "
+        f"nft add element inet podnet any4 '{{ udp . 6060 : {pods['a1']['container_ip']} . 80 }}'",
+    ):
+        lan.sh(damage)
+        damaged = Client(lan, 6060)
+        damaged.hears(6060, "a1" if "add" in damage else "-")
+        lan.quartets(("pod_sandbox", {"name": "a2"}))
+        damaged.hears(6060, "a2")
+
+
+@pytest.mark.parametrize("fault", ("kill_after", "fail_after"))
+def test_a_udp_port_that_moves_in_a_run_that_does_not_end_well(lan: Host, pods: dict[str, dict[str, Any]], fault: str) -> None:
+    """Behind whichever operation: undone, it leads where it led; killed, the next run leads it where it should."""
+    there = {"sandboxes": [{"name": "a1", "port_forwards": []}, {"name": "a2", "port_forwards": ["6060:80/udp"]}]}
+    back = {"sandboxes": [{"name": "a2", "port_forwards": []}, {"name": "a1", "port_forwards": ["6060:80/udp"]}]}
+    lan.drive(back)
+    operations = lan.drive(there)["operations"]
+    lan.drive(back)
+    for number in range(1, len(operations) + 1):
+        client = Client(lan, 6060)
+        client.hears(6060, "a1")
+        lan.run(sys.executable, str(DRIVER), text=json.dumps({**there, fault: number}), check=False)
+        if fault == "kill_after":
+            assert lan.drive(there)["changed"] is (number < len(operations)), (number, operations)
+            client.hears(6060, "a2")
+            assert not lan.drive(there)["changed"]
+            lan.drive(back)
+        client.hears(6060, "a1")
 
 
 CLIENT = """
@@ -134,7 +190,7 @@ while time.monotonic() < end:
         try:
             print(port, s.recv(100).decode(), flush=True)
         except OSError:
-            pass
+            print(port, "-", flush=True)
     time.sleep(0.1)
 """
 
@@ -204,6 +260,16 @@ def test_every_form_is_predicted_kept_and_taken_back(lan: Host) -> None:
     steps: list[Any] = []
     for damage in damages:
         steps += [damage, ("pod_sandbox", {"name": "web"})]
+    for damage, said in (
+        ("flush ruleset", "nftables rules are missing or altered"),
+        ("flush map inet podnet any4", "nftables sets and maps lack elements"),
+        (f"add element inet podnet any4 '{{ tcp . 9 : {web['container_ip']} . 9 }}'", "nftables sets and maps have foreign elements"),
+    ):
+        assert lan.do("pod_sandbox_info", name="web")["sandboxes"][0]["problems"] == []
+        lan.sh(f"nft {damage}")
+        shown = lan.do("pod_sandbox_info", name="web")["sandboxes"][0]
+        assert (shown["state"], said in shown["problems"]) == ("degraded", True), shown["problems"]
+        lan.do("pod_sandbox", name="web")
     for repaired in lan.quartets(*steps):
         assert (repaired["sandbox"]["addresses"], repaired["sandbox"]["mac"]) == (web["addresses"], web["mac"])
     assert ask(lan, "lan", ("tcp", HOST[0], 8080)) == [f"web 80 {LAN[0]}"]

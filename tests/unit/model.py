@@ -147,8 +147,13 @@ class World(State):
         )
 
     @perform.register
+    def _note_flows(self, operation: ops.NoteFlows) -> None:
+        self.unflushed = operation.flows
+
+    @perform.register
     def _flush_conntrack(self, operation: ops.FlushConntrack) -> None:
         """The model has no traffic."""
+        self.unflushed = ()
 
     @perform.register
     def _create_namespaces(self, operation: ops.CreateNamespaces) -> None:

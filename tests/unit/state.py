@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.podnet.linux.plugins.module_utils._plan.books import Held, Listing
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import (
+    Flow,
     Link,
     Listener,
     NetnsTarget,
@@ -77,6 +78,7 @@ class State:
     ipcs: dict[int, dict[str, str]] = field(default_factory=dict)
     pins: dict[tuple[str, str], int] = field(default_factory=dict)
     paths: dict[str, int] = field(default_factory=dict)
+    unflushed: tuple[Flow, ...] = ()
     processes: dict[int, Process] = field(default_factory=dict)
     veths: dict[str, tuple[int, str]] = field(default_factory=dict)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -178,6 +180,7 @@ class State:
             resolvers=self.resolvers,
             sysctl_dropin=self.files.get(DROPIN),
             tables={NAME: self._tables(sandboxes, networks)},
+            unflushed=self.unflushed,
             listeners=self.listeners,
             pinned={f"psb-{where[:8]}": True for where, kind in self.pins if kind == "net"},
             views={key: self.view(sandbox) for key, sandbox in sandboxes.items()},

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from ansible_collections.podnet.linux.plugins.module_utils._errors import InvalidArgument, PortInUse
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import UNKNOWN
-from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Listener
-from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeElements, Flow, FlushConntrack, SetSysctl
-from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import blocks
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Flow, Listener, Ruleset
+from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeElements, FlushConntrack, NoteFlows, SetSysctl
+from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import MAPS, blocks
 from ansible_collections.podnet.linux.plugins.module_utils._spec.forward import PortForward, port_forwards
 from hypothesis import given
 from hypothesis import strategies as st
@@ -195,8 +195,33 @@ def test_udp_flows_are_forgotten_where_a_port_leads_elsewhere(pods0: World) -> N
     (flush,) = operations(plan, FlushConntrack)
     assert flush.flows == (Flow(4, None, 53, (ip_address("10.90.0.2"), 53)), Flow(4, None, 53, None))
     kinds = [type(operation) for operation in plan.operations]
-    assert kinds.index(ChangeElements) < kinds.index(FlushConntrack)
+    assert kinds.index(NoteFlows) < kinds.index(ChangeElements) < kinds.index(FlushConntrack)
     assert not operations(sandboxes(world, {"name": "a", "labels": {"x": "y"}}), FlushConntrack)
+    # Undone, what went to b since then has to come back.
+    (note,) = operations(plan, NoteFlows)
+    assert note.inverse() == (FlushConntrack((Flow(4, None, 53, (ip_address("10.90.0.3"), 5353)), Flow(4, None, 53, None))),)
+
+
+def test_flows_that_a_killed_run_left_are_forgotten_by_the_next(pods0: World) -> None:
+    world = made(pods0, sandbox={"name": "a", "network": "pods0"})
+    world.unflushed = (Flow(4, None, 53, None),)
+    plan = sandboxes(world, {"name": "a"})
+    assert plan.operations == (FlushConntrack(world.unflushed),)
+    assert [change.kind for change in plan.changes] == ["conntrack"]
+    assert not sandboxes(apply(world, plan), {"name": "a"}).changed
+
+
+@pytest.mark.parametrize("host", ("", "192.0.2.10:"))
+@pytest.mark.parametrize("damage", ("{}", '{} comment "x"'))
+def test_repaired_elements_move_flows_too(pods0: World, host: str, damage: str) -> None:
+    world = made(pods0, sandbox={"name": "a", "network": "pods0", "port_forwards": [f"{host}53:53/udp"]})
+    block = MAPS["host" if host else "any", 4]
+    key = f"{host[:-1]} . udp . 53" if host else "udp . 53"
+    foreign = f"{damage.format(key)} : 192.0.2.99 . 5"
+    world.rules = Ruleset(world.rules.frame, {**(world.rules.elements or {}), block: frozenset({foreign})})
+    (flush,) = operations(sandboxes(world, {"name": "a"}), FlushConntrack)
+    at = ip_address(host[:-1]) if host else None
+    assert set(flush.flows) >= {Flow(4, at, 53, (ip_address("192.0.2.99"), 5)), Flow(4, at, 53, None)}
 
 
 def test_route_localnet_comes_and_goes_with_what_needs_it(pods0: World) -> None:

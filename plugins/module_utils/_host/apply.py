@@ -19,7 +19,7 @@ from .._plan.draft import Plan
 from .._plan.operations import Operation
 from .._plan.problems import problem
 from .._spec.fields import sysctl_home
-from .._store import files, leases, paths, records
+from .._store import files, flows, leases, paths, records
 from . import cgroups, conntrack, firewalld, iptables, namespaces, processes, rootfs
 from .machine import Machine, pin
 from .observe import owned_identities
@@ -215,10 +215,16 @@ def _change_elements(operation: ops.ChangeElements, machine: Machine) -> None:
 
 
 @perform.register
+def _note_flows(operation: ops.NoteFlows, machine: Machine) -> None:
+    flows.write(operation.flows)
+
+
+@perform.register
 def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
     loopback = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
     carried = (ipaddress.ip_interface(address.split()[0]).ip for _index, address in machine.host.addresses())
     conntrack.flush(operation.flows, frozenset((*loopback, *carried)))
+    flows.remove()
 
 
 @perform.register

@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Collection, Iterator
 
-from .._plan.operations import Flow
+from .._plan.observed import Flow
 from .._spec.fields import IPAddress
 from . import netlink
 from .netlink import attribute, attributes

@@ -17,7 +17,7 @@ from .._plan.registry import Known
 from .._plan.resolver import MARK, resolver_files
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
-from .._store import files, leases, paths, records
+from .._store import files, flows, leases, paths, records
 from . import firewall, firewalld, namespaces, processes, rootfs, sockets
 from .links import Links
 from .machine import Machine, net_pin, pin
@@ -52,6 +52,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         resolvers=_resolvers(),
         sysctl_dropin=files.read(DROPIN),
         tables=Lazy(lambda _name: machine.tables.seen(machine.records.signature)),
+        unflushed=flows.read(),
         pinned=Lazy(lambda name: os.path.lexists(f"{paths.NETNS}/{name}")),
         views=Lazy(view),
         occupants=Lazy(occupants),

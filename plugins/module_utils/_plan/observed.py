@@ -113,6 +113,19 @@ class Ruleset:
 
 
 @dataclass(frozen=True)
+class Flow:
+    """UDP flows to a port of the host: those that were led to ``target``, or None for those that were led nowhere.
+
+    ``host``: None for every address of the host of that IP version.
+    """
+
+    version: int
+    host: IPAddress | None
+    port: int
+    target: tuple[IPAddress, int] | None
+
+
+@dataclass(frozen=True)
 class Pin:
     """A namespace's bind mount.
 
@@ -208,6 +221,7 @@ class Observed:
     machine_id: str = ""
     sysctl_dropin: str | None = None
     tables: Mapping[str, Ruleset] = field(default_factory=dict)
+    unflushed: tuple[Flow, ...] = ()
     pinned: Mapping[str, bool] = field(default_factory=dict)
     views: Mapping[str, SandboxView] = field(default_factory=dict)
     occupants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

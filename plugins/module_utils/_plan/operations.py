@@ -12,7 +12,7 @@ from typing import Any
 
 from .._spec.fields import IPAddress
 from .books import Held
-from .observed import Elements, Link, Ruleset
+from .observed import Elements, Flow, Link, Ruleset
 
 
 class Phase(IntEnum):
@@ -301,21 +301,19 @@ class ChangeElements(Operation):
 
 
 @dataclass(frozen=True)
-class Flow:
-    """UDP flows to a port of the host: those that were led to ``target``, or None for those that were led nowhere.
+class NoteFlows(Operation):
+    """Write down what is to be forgotten behind the rules' next change; ``back``: what is, should that be undone."""
 
-    ``host``: None for every address of the host of that IP version.
-    """
+    flows: tuple[Flow, ...]
+    back: tuple[Flow, ...]
 
-    version: int
-    host: IPAddress | None
-    port: int
-    target: tuple[IPAddress, int] | None
+    def inverse(self) -> tuple[Operation, ...]:
+        return (FlushConntrack(self.back),)
 
 
 @dataclass(frozen=True)
 class FlushConntrack(Operation):
-    """Make the kernel forget flows, so that their next packet goes where the rules say now. Nothing has to undo it."""
+    """Make the kernel forget flows, so that their next packet goes where the rules say now, and the note of them."""
 
     flows: tuple[Flow, ...]
 

@@ -15,7 +15,7 @@ from .firewall import plan_firewall
 from .forwarding import plan_forwarding
 from .networks import needs_settling, present_network, remove_network
 from .prune import plan_debris
-from .publishing import check_conflicts, plan_publishing
+from .publishing import check_conflicts, plan_route_localnet
 from .rules import plan_rules
 from .sandboxes import converge_sandbox, find_sandbox, present_sandbox, remove_sandbox
 
@@ -89,7 +89,7 @@ def _plan_host(draft: Draft, *, strict: bool = False) -> None:
     plan_forwarding(draft)
     plan_rules(draft)
     plan_firewall(draft, strict=strict)
-    plan_publishing(draft)
+    plan_route_localnet(draft)
 
 
 def _remove_network(draft: Draft, name: str, *, force: bool) -> None:

@@ -118,6 +118,11 @@ def _change_elements(operation: ops.ChangeElements) -> str:
 
 
 @problem.register
+def _note_flows(operation: ops.NoteFlows) -> str:
+    return "UDP flows would go where a port led before"
+
+
+@problem.register
 def _flush_conntrack(operation: ops.FlushConntrack) -> str:
     return "UDP flows go where a port led before"
 

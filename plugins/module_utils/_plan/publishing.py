@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from .._errors import InvalidArgument, PortInUse
 from .._spec import claims
@@ -14,7 +14,7 @@ from .._spec.forward import PortForward, addresses_meet
 from .._spec.network import Network
 from .._spec.sandbox import Sandbox
 from .draft import Draft
-from .operations import Flow, FlushConntrack, Phase, SetSysctl
+from .operations import Phase, SetSysctl
 
 ROUTE_LOCALNET = "route_localnet"
 
@@ -47,12 +47,17 @@ def check_targets(sandbox: Sandbox, networks: Mapping[str, Network]) -> None:
             )
 
 
-def plan_publishing(draft: Draft) -> None:
-    """What published ports need beside their rules."""
-    _plan_route_localnet(draft)
-    flows = tuple(_stale_flows(draft))
-    if flows:
-        draft.add(Phase.RULES, FlushConntrack(flows))
+def plan_route_localnet(draft: Draft) -> None:
+    """A reply to the host's 127.0.0.1 comes in on the bridge (ip-sysctl.rst); our rules drop everything else of 127/8."""
+    for network in draft.networks.values():
+        if network.removing or not any(subnet.version == 4 for subnet in network.subnets):
+            continue
+        name = f"net/ipv4/conf/{network.name}/{ROUTE_LOCALNET}"
+        seen = name if network.name in draft.observed.links else f"net/ipv4/conf/default/{ROUTE_LOCALNET}"
+        current = draft.observed.sysctls.get(seen)
+        value = "1" if _leads_from_loopback(draft, network) else "0"
+        if current is not None and current.value != value:
+            draft.add(Phase.BUILD, SetSysctl(None, name, value, current.value))
 
 
 def published(sandbox: Sandbox, networks: Mapping[str, Network]) -> Iterator[tuple[PortForward, int, IPAddress]]:
@@ -105,19 +110,6 @@ def _refuse_listened(draft: Draft, sandbox: Sandbox, forward: PortForward) -> No
             )
 
 
-def _plan_route_localnet(draft: Draft) -> None:
-    """A reply to the host's 127.0.0.1 comes in on the bridge (ip-sysctl.rst); our rules drop everything else of 127/8."""
-    for network in draft.networks.values():
-        if network.removing or not any(subnet.version == 4 for subnet in network.subnets):
-            continue
-        name = f"net/ipv4/conf/{network.name}/{ROUTE_LOCALNET}"
-        seen = name if network.name in draft.observed.links else f"net/ipv4/conf/default/{ROUTE_LOCALNET}"
-        current = draft.observed.sysctls.get(seen)
-        value = "1" if _leads_from_loopback(draft, network) else "0"
-        if current is not None and current.value != value:
-            draft.add(Phase.BUILD, SetSysctl(None, name, value, current.value))
-
-
 def _leads_from_loopback(draft: Draft, network: Network) -> bool:
     """Whether a port of the host's 127.0.0.1 leads to a sandbox by this network."""
     for sandbox in (draft.sandboxes[key] for key in draft.sandboxes.holders(claims.loopback(network.name))):
@@ -125,29 +117,3 @@ def _leads_from_loopback(draft: Draft, network: Network) -> bool:
         if target is not None and target[0].name == network.name and not sandbox.removing:
             return True
     return False
-
-
-def _stale_flows(draft: Draft) -> Iterator[Flow]:
-    """UDP flows that conntrack would go on sending to where a port led before, or that began before it led anywhere."""
-    changed = draft.sandboxes.changed
-    if draft.networks != draft.observed.networks:
-        changed = list(dict.fromkeys((*draft.observed.sandboxes, *draft.sandboxes)))
-    before = dict(_udp((draft.observed.sandboxes.get(key) for key in changed), draft.observed.networks))
-    after = dict(_udp((draft.sandboxes.get(key) for key in changed), draft.networks))
-    for key, target in before.items():
-        if after.get(key) != target:
-            yield Flow(key[0], key[1], key[2], target)
-    for key, target in after.items():
-        if before.get(key) != target:
-            yield Flow(key[0], key[1], key[2], None)
-
-
-def _udp(
-    sandboxes: Iterable[Sandbox | None], networks: Mapping[str, Network]
-) -> Iterator[tuple[tuple[int, IPAddress | None, int], tuple[IPAddress, int]]]:
-    for sandbox in sandboxes:
-        for forward, version, address in published(sandbox, networks) if sandbox is not None and not sandbox.removing else ():
-            if forward.protocol == "udp":
-                host = None if forward.anywhere else forward.host_address
-                for offset in range(forward.count):
-                    yield (version, host, forward.host_port + offset), (address, forward.container_port + offset)

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
+from .._spec.sandbox import Sandbox
 from .draft import UNKNOWN, Change, Draft
-from .observed import Elements, Ruleset
-from .operations import ChangeElements, LoadRules, Phase
-from .ruleset import NAME, blocks, elements, frame
+from .observed import Elements, Flow, Ruleset
+from .operations import ChangeElements, FlushConntrack, LoadRules, NoteFlows, Phase
+from .ruleset import NAME, blocks, elements, frame, udp_flows
 
 
 def plan_rules(draft: Draft) -> None:
-    """Elements where only those differ, else all of the rules."""
+    """Elements where only those differ, else all of the rules; and what conntrack remembers of UDP ports that then lead elsewhere."""
     seen = draft.observed.tables[NAME]
     text = frame(draft.networks.values())
     wanted_frame = draft.canonical(text)
@@ -28,11 +30,44 @@ def plan_rules(draft: Draft) -> None:
         before = elements(draft.observed.sandboxes.values(), draft.observed.networks) if seen.elements is None else seen.elements
         after = elements(draft.sandboxes.values(), draft.networks) if wanted_frame else {}
     gone, new = _without(before, after), _without(after, before)
-    if same and not gone and not new:
-        return
-    loaded, wanted = Ruleset(seen.frame, before), Ruleset(wanted_frame, after)
-    draft.add(Phase.RULES, ChangeElements(new, gone) if same else LoadRules(Ruleset(text, after), loaded))
-    draft.changes.append(_change(blocks(loaded), blocks(wanted), _unknown(draft, changed)))
+    stale = (*draft.observed.unflushed, *_led_elsewhere(gone, new))
+    if not same or gone or new:
+        loaded, wanted = Ruleset(seen.frame, before), Ruleset(wanted_frame, after)
+        draft.add(Phase.RULES, *([NoteFlows(stale, tuple(_led_elsewhere(new, gone)))] if stale else []))
+        draft.add(Phase.RULES, ChangeElements(new, gone) if same else LoadRules(Ruleset(text, after), loaded))
+        draft.changes.append(_change(blocks(loaded), blocks(wanted), _unknown(draft, changed)))
+    elif stale:
+        ports = sorted({f"udp {flow.port}" for flow in stale})
+        draft.changes.append(Change("conntrack", "published ports", {"flows left over": ports}, {"flows left over": []}))
+    if stale:
+        draft.add(Phase.RULES, FlushConntrack(stale))
+
+
+def rule_problems(draft: Draft) -> Callable[[Sandbox], list[str]]:
+    """What a run would repair of the rules of each sandbox, in words."""
+    seen = draft.observed.tables[NAME]
+    altered = seen.frame != draft.canonical(frame(draft.networks.values()))
+    foreign = {} if seen.elements is None else _without(seen.elements, elements(draft.sandboxes.values(), draft.networks))
+
+    def found(sandbox: Sandbox) -> list[str]:
+        own = elements((sandbox,), draft.networks)
+        names = {str(address) for item in sandbox.attachments for address in item.addresses}
+        names.update(f'"{sandbox.veth_host(item.position)}"' for item in sandbox.attachments)
+        faults = {
+            "nftables rules are missing or altered": altered and bool(sandbox.attachments),
+            "nftables sets and maps lack elements": seen.elements is not None and bool(_without(own, seen.elements)),
+            "nftables sets and maps have foreign elements": any(names & set(item.split()) for held in foreign.values() for item in held),
+        }
+        return [text for text, there in faults.items() if there]
+
+    return found
+
+
+def _led_elsewhere(gone: Elements, new: Elements) -> Iterator[Flow]:
+    """Flows that go where elements led that are gone, or nowhere, since they began before there was an element."""
+    yield from udp_flows(gone)
+    for flow in udp_flows(new):
+        yield replace(flow, target=None)
 
 
 def _without(items: Elements, others: Elements) -> Elements:

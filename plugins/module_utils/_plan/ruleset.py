@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from ipaddress import IPv6Address
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv6Address, ip_address
 
 from .._spec.network import Network
 from .._spec.sandbox import Sandbox
 from .firewall import MARK
-from .observed import Elements, Ruleset
-from .publishing import published
+from .observed import Elements, Flow, Ruleset
+from .publishing import published, targets
 
 NAME = "podnet"
 FAMILIES = ("inet", "bridge")
@@ -28,14 +28,16 @@ GUARDED = "bridge set guarded"
 SENDERS = "bridge set senders"
 SENDERS_OF = {4: "bridge set senders4", 6: "bridge set senders6"}
 TARGETS = "bridge set targets6"
+BESIDE = {4: "inet set beside4", 6: "inet set beside6"}
 MAPS = {(kind, version): f"inet map {kind}{version}" for kind in _KINDS for version in (4, 6)}
-PER_SANDBOX = (*MAPS.values(), PRIVATE, GUARDED, SENDERS, *SENDERS_OF.values(), TARGETS)
+PER_SANDBOX = (*MAPS.values(), *BESIDE.values(), PRIVATE, GUARDED, SENDERS, *SENDERS_OF.values(), TARGETS)
 """The blocks whose elements are those of sandboxes; there may be thousands, and they change one by one."""
 
 _TABLE = re.compile(r"table (\w+) \S+ \{\n(.*?)\n\}", re.DOTALL)
 _BLOCK = re.compile(r"\t(\w+ \S+) \{\n(.*?)\n\t\}", re.DOTALL)
 _ELEMENTS = re.compile(r"\n?\t\telements = \{ (.*?) \}", re.DOTALL)
 _ITEM = re.compile(r'(?:[^,"]|"[^"]*")+')
+_UDP = re.compile(r"(?:(\S+) \. )?udp \. (\d+)(?: .*)? : (\S+) \. (\d+)")
 _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 
 
@@ -46,7 +48,7 @@ def frame(networks: Iterable[Network]) -> str:
     those that may talk (a bridge with itself where ``inter_pod`` is true). What comes from outside is dropped unless it
     answers, or was published (``ct status dnat``). Masquerade applies to what leaves for anything but another of our
     bridges; and, in ``inward``, to what would be answered past this host: published ports of a neighbour or of one's own,
-    and what comes from 127.0.0.1. Only what is addressed to this host is published (``fib daddr type local``).
+    (``beside``: of a sandbox that is on the client's network too) and what comes from 127.0.0.1. Only what is addressed to this host is published (``fib daddr type local``).
 
     What is let through is marked, so that others can tell: an accept in a foreign firewall; and the bridge table. Between
     ports of one bridge the inet table sees nothing, unless br_netfilter is on. So the bridge table keeps private ports
@@ -71,6 +73,7 @@ def frame(networks: Iterable[Network]) -> str:
             _set("dns4", "ifname . ipv4_addr", _gateway_dns(closed, 4)),
             _set("dns6", "ifname . ipv6_addr", _gateway_dns(closed, 6)),
             *(_map(f"{kind}{version}", _KEYS[kind].format(version), f"ipv{version}_addr . inet_service") for kind, version in MAPS),
+            *(_set(f"beside{version}", f"ipv{version}_addr . ipv{version}_addr", (), interval=True) for version in BESIDE),
             *_INET,
             "}",
             f"table bridge {NAME} {{",
@@ -109,6 +112,9 @@ def elements(sandboxes: Iterable[Sandbox], networks: Mapping[str, Network]) -> E
                 found[SENDERS_OF[own.version]].add(f"{peer} . {own}")
                 if own.version == 6:
                     found[TARGETS].add(f"{peer} . {int(own):#x}")
+        for version, (home, address) in targets(sandbox, networks).items() if sandbox.port_forwards else ():
+            others = (networks[item.network] for item in sandbox.attachments if item.network in networks and item.network != home.name)
+            found[BESIDE[version]].update(f"{address} . {subnet}" for other in others for subnet in other.subnets if subnet.version == version)
         for forward, version, address in published(sandbox, networks):
             where = "" if forward.anywhere else f"{forward.host_address} . "
             found[MAPS["any" if forward.anywhere else "host", version]].update(
@@ -139,6 +145,14 @@ def parsed(listing: str) -> Ruleset:
         family = table[1]
         tables.append(_BLOCK.sub(block, table[0]))
     return Ruleset("\n".join(tables), found)
+
+
+def udp_flows(items: Elements) -> Iterator[Flow]:
+    """Where elements of the ports' maps lead UDP."""
+    for (_kind, version), block in MAPS.items():
+        for match in filter(None, map(_UDP.fullmatch, items.get(block, ()))):
+            host, port, address, at = match.groups()
+            yield Flow(version, ip_address(host) if host else None, int(port), (ip_address(address), int(at)))
 
 
 def script(ruleset: Ruleset) -> str:
@@ -247,6 +261,8 @@ _INET = (
     "\t\tip saddr 127.0.0.0/8 masquerade",
     "\t\tct status dnat oifname . ip saddr @home4 masquerade",
     "\t\tct status dnat oifname . ip6 saddr @home6 masquerade",
+    "\t\tct status dnat ip daddr . ip saddr @beside4 masquerade",
+    "\t\tct status dnat ip6 daddr . ip6 saddr @beside6 masquerade",
     "\t\taccept",
     "\t}",
 )
