@@ -103,6 +103,8 @@ DAMAGES = {
     "ip addr add 198.51.100.1/24 dev pods0": "198.51.100.1/24",
     "ip link set pods0 mtu 1300": "mtu of pods0",
     "ip link del pods0": "bridge pods0 is missing",
+    "ip link set pods0 down; ip link set pods0 name odd0; ip link set odd0 up": "pods0 is called odd0",
+    "sysctl -qw net.ipv4.conf.pods0.forwarding=0": "net.ipv4.conf.pods0.forwarding is 0",
     "nft delete table inet podnet": "inet set bridges",
     "nft flush chain inet podnet forward": "iifname @bridges goto through",
     "nft 'add element inet podnet bridges { foreign0 }'": "foreign0",
@@ -117,6 +119,41 @@ def test_drift_is_shown_and_repaired(pods0: Host) -> None:
     for (damage, named), repaired in zip(DAMAGES.items(), pods0.quartets(*steps)):
         assert named in str(repaired["diff"]), damage
     assert not differences(picture, pods0.drive({"snapshot": True}))
+
+
+RENAME = "ip link set pods0 down; ip link set pods0 name odd0; ip link set odd0 up"
+
+
+def test_a_renamed_bridge_is_ours_all_the_same(pods0: Host) -> None:
+    """Also where a sandbox needs it, or it is to go; and where its name has been taken meanwhile."""
+    web, db = pods0.do("pod_sandbox", sandboxes=[{"name": name, "network": "pods0"} for name in ("web", "db")])["sandboxes"]
+    index = bridge(pods0)["ifindex"]
+    pods0.quartets(RENAME, ("pod_sandbox", {"name": "web"}))
+    assert pods0.pings(web, "10.90.0.1") and pods0.pings(db, "fd00:90::1") and pods0.pings(db, web["addresses"][1])
+    assert bridge(pods0)["ifindex"] == index
+    picture = pods0.drive({"snapshot": True})
+    pods0.sh(RENAME)
+    damaged = pods0.drive({"snapshot": True})
+    for number in range(1, 20):
+        done = pods0.drive({"networks": [BASE], "fail_after": number, "compare": True})
+        if "error" not in done:
+            break
+        assert not done["differs"], (number, done)
+    assert number > 3 and damaged != picture
+    assert not differences(picture, pods0.drive({"snapshot": True}))
+    pods0.sh(f"{RENAME}; ip link add pods0 type bridge")
+    for state in ("present", "absent"):
+        taken = pods0.play(task("bridge_network", name="pods0", state=state, force=True, check_mode=True))[0]
+        assert taken["failed"] is (state == "present") and taken.get("reason", "not_ours") == "not_ours"
+    pods0.sh("ip link del pods0")
+    pods0.quartets(("bridge_network", {"name": "pods0", "state": "absent", "force": True}))
+    assert pods0.json("ip", "-j", "link", "show", "type", "bridge") in ([], [{}])
+
+
+def test_an_ipv4_that_new_interfaces_do_not_forward(pods0: Host) -> None:
+    pods0.sh("sysctl -qw net.ipv4.conf.default.forwarding=0")
+    pods0.quartets(("bridge_network", {"name": "pods1", "subnets": ["10.91.0.0/24"]}))
+    assert pods0.sh("sysctl -n net.ipv4.conf.pods1.forwarding") == "1\n"
 
 
 def test_an_mtu_stays_when_sandboxes_come_and_go(host: Host) -> None:

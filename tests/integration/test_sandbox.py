@@ -41,6 +41,7 @@ DAMAGES = {
     "ip -n {ns_name} link set lo down": "up of lo",
     "ip addr add 192.0.2.9/24 dev {veth_host}": "192.0.2.9",
     "ip link set {veth_host} nomaster": "master",
+    "ip link set {veth_host} down; ip link set {veth_host} name odd0; ip link set odd0 up": "eth0",
     "ip link set {veth_host} alias somebody; ip link set {veth_host} alias ''": "alias",
     "ip link set {veth_host} type bridge_slave isolated on": "isolated",
     "nsenter --uts={runtime}/uts hostname evil": "hostname is evil",

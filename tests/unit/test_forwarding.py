@@ -150,7 +150,7 @@ def test_read_only_settings_that_are_right_do_not_matter(world: World) -> None:
 
 def test_a_bridge_that_would_take_router_advertisements_needs_a_writable_host(world: World) -> None:
     world.host.set_sysctl("net/ipv4/ip_forward", "1")
-    with pytest.raises(NotPermitted, match=r"net\.ipv6\.conf\.a\.accept_ra would be 1"):
+    with pytest.raises(NotPermitted, match=r"net\.ipv6\.conf\.default\.accept_ra is 1"):
         plan_on(read_only(world), V4)
 
 

@@ -14,6 +14,7 @@ from .._spec.network import Network, NetworkRequest
 from .._spec.pool import interval_of
 from .addresses import address_steps
 from .draft import UNKNOWN, Change, Draft
+from .forwarding import V4
 from .leases import describe_owner, release, usage
 from .observed import Link
 from .operations import (
@@ -22,6 +23,7 @@ from .operations import (
     DeleteRecord,
     ForgetPool,
     Phase,
+    RemoveAddress,
     SetLink,
     SetSysctl,
     WriteRecord,
@@ -89,11 +91,12 @@ def remove_network(draft: Draft, name: str, *, force: bool) -> None:
     for held, holder in leased.items():
         release(draft, name, held, holder)
     link = draft.observed.links.get(name)
-    if link is not None and owns(network, link):
-        foreign = [port.name for port in draft.observed.ports_of(name) if not (port.alias or "").startswith("podnet:")]
+    link = link if link is not None and owns(network, link) else _renamed(draft, network)
+    if link is not None:
+        foreign = [port.name for port in draft.observed.ports_of(link.name) if not (port.alias or "").startswith("podnet:")]
         if foreign and not force:
             raise InUse(f"network {name}: the bridge also carries {', '.join(sorted(foreign))}; detach it, or say force: true")
-        draft.add(Phase.DESTROY, DeleteLink(name))
+        draft.add(Phase.DESTROY, DeleteLink(link.name))
     if not network.removing:
         draft.add(Phase.MARK, WriteRecord(KIND, name, replace(network, removing=True).as_record(), network.as_record()))
     draft.add(Phase.FORGET, ForgetPool(name), DeleteRecord(KIND, name))
@@ -104,6 +107,13 @@ def remove_network(draft: Draft, name: str, *, force: bool) -> None:
 def owns(network: Network, link: Link) -> bool:
     """Ours by alias; or by the MAC it was born with, where a killed run had no time to set the alias."""
     return link.kind == "bridge" and (link.alias == network.alias or (not link.alias and link.mac == network.mac))
+
+
+def _renamed(draft: Draft, network: Network) -> Link | None:
+    """The network's bridge, where somebody has given it another name."""
+    if network.name not in draft.observed.networks:
+        return None
+    return next((link for link in draft.observed.links.values() if link.kind == "bridge" and link.alias == network.alias), None)
 
 
 def network_result(draft: Draft, network: Network) -> dict[str, Any]:
@@ -128,12 +138,15 @@ def _mac(draft: Draft, network: Network) -> str:
 
 
 def _converge_bridge(draft: Draft, wanted: Network, link: Link | None) -> None:
-    if link is None:
+    astray = _renamed(draft, wanted) if link is None else None
+    if astray is not None:
+        link = _call_back(draft, wanted, astray)
+    elif link is None:
         draft.add(Phase.BUILD, CreateBridge(wanted.name, wanted.mac, wanted.mtu))
         link = Link(wanted.name, kind="bridge", mac=wanted.mac, mtu=wanted.mtu)
     settings = {"alias": wanted.alias, "mac": wanted.mac, **({"mtu": wanted.mtu} if wanted.mtu > link.mtu else {})}
     draft.add(Phase.BUILD, *set_link(None, link, settings))
-    _bridge_sysctls(draft, wanted, link)
+    _bridge_sysctls(draft, wanted, astray or link)
     draft.add(Phase.BUILD, *address_steps(None, wanted.name, link.addresses, wanted.bridge_addresses()))
     # Last when it shrinks: below IPv6's least MTU the link loses its IPv6 addresses, and could not be given them back.
     draft.add(Phase.BUILD, *set_link(None, link, {"mtu": wanted.mtu} if wanted.mtu < link.mtu else {}))
@@ -141,29 +154,40 @@ def _converge_bridge(draft: Draft, wanted: Network, link: Link | None) -> None:
         draft.add(Phase.BUILD, SetLink(None, wanted.name, (("up", True),), (("up", False),)))
 
 
+def _call_back(draft: Draft, wanted: Network, link: Link) -> Link:
+    """Give a bridge its name again; kernels before 6.2 rename only what is down, and that loses its IPv6 addresses."""
+    lost = tuple(address for address in link.addresses if ":" in address)
+    draft.add(Phase.BUILD, *(RemoveAddress(None, link.name, address) for address in lost), *set_link(None, link, {"up": False}))
+    draft.add(Phase.BUILD, SetLink(None, link.name, (("name", wanted.name),), (("name", link.name),)))
+    return replace(link, name=wanted.name, up=False, addresses=tuple(address for address in link.addresses if address not in lost))
+
+
 def _bridge_sysctls(draft: Draft, wanted: Network, link: Link) -> None:
-    """The host takes no router advertisements from pods, and speaks IPv6 where the network does.
+    """The host forwards IPv4 of pods, takes no router advertisements from them, and speaks IPv6 where the network does.
 
     The kernel has no IPv6, and no such settings, on a link below IPv6's least MTU; it gets the default's above it.
     """
-    if wanted.mtu < fields.IPV6_LEAST_MTU:
-        return
-    fresh = not link.index or link.mtu < fields.IPV6_LEAST_MTU
-    # Detecting duplicates of the link-local address would keep the host from finding pods for the first second or two.
-    spoken = {"disable_ipv6": "0", "accept_dad": "0"} if wanted.has_ipv6 else {}
-    for key, value in {"accept_ra": "0", **spoken}.items():
-        name = f"net/ipv6/conf/{wanted.name}/{key}"
-        current = draft.observed.sysctls.get(f"net/ipv6/conf/default/{key}" if fresh else name)
+    wants: dict[str, str] = {}
+    globally = draft.observed.sysctls.get(V4)
+    if not wanted.internal and any(subnet.version == 4 for subnet in wanted.subnets) and globally is not None and globally.value == "1":
+        # Else it follows when that is set.
+        wants["ipv4/conf/{}/forwarding"] = "1"
+    if wanted.mtu >= fields.IPV6_LEAST_MTU:
+        wants["ipv6/conf/{}/accept_ra"] = "0"
+        # Detecting duplicates of the link-local address would keep the host from finding pods for the first second or two.
+        wants.update({"ipv6/conf/{}/disable_ipv6": "0", "ipv6/conf/{}/accept_dad": "0"} if wanted.has_ipv6 else {})
+    for key, value in wants.items():
+        fresh = not link.index or (key.startswith("ipv6") and link.mtu < fields.IPV6_LEAST_MTU)
+        seen = f"net/{key.format('default' if fresh else link.name)}"
+        current = draft.observed.sysctls.get(seen)
         if current is None or current.value == value:
             continue
-        if not current.writable and key == "accept_dad":
+        if not current.writable and key.endswith("accept_dad"):
             continue
         if not current.writable:
-            raise NotPermitted(
-                f"{name.replace('/', '.')} would be {current.value} and /proc/sys is read-only here: "
-                f"set net.ipv6.conf.default.{key} to {value} from outside"
-            )
-        draft.add(Phase.BUILD, SetSysctl(None, name, value, current.value))
+            name = seen.replace("/", ".")
+            raise NotPermitted(f"{name} is {current.value} and /proc/sys is read-only here: set it to {value} from outside")
+        draft.add(Phase.BUILD, SetSysctl(None, f"net/{key.format(wanted.name)}", value, current.value))
 
 
 def _check_host(draft: Draft, wanted: Network, recorded: Network | None) -> None:

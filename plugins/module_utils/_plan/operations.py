@@ -174,7 +174,7 @@ class SetLink(Operation):
     previous: tuple[tuple[str, Any], ...]
 
     def inverse(self) -> tuple[Operation, ...]:
-        return (SetLink(self.where, self.name, self.previous, self.settings),)
+        return (SetLink(self.where, dict(self.settings).get("name", self.name), self.previous, self.settings),)
 
 
 def set_link(where: str | None, link: Link, settings: Mapping[str, Any]) -> list[Operation]:

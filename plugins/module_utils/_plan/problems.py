@@ -64,7 +64,13 @@ def _delete_link(operation: ops.DeleteLink) -> str:
 
 @problem.register
 def _set_link(operation: ops.SetLink) -> str:
-    return ", ".join(f"{key} of {operation.name} is {value if value not in (None, '') else 'not set'}" for key, value in operation.previous)
+    names = dict(operation.settings)
+    return ", ".join(
+        f"{names['name']} is called {value}"
+        if key == "name"
+        else f"{key} of {operation.name} is {'not set' if value in (None, '') else value}"
+        for key, value in operation.previous
+    )
 
 
 @problem.register

@@ -32,6 +32,8 @@ def targets(sandbox: Sandbox, networks: Mapping[str, Network]) -> dict[int, tupl
 
 def check_targets(sandbox: Sandbox, networks: Mapping[str, Network]) -> None:
     """Raises InvalidArgument for a port that would lead nowhere."""
+    for forward in sandbox.port_forwards:
+        _check_host_address(forward, networks)
     if not sandbox.port_forwards or any(item.network not in networks for item in sandbox.attachments):
         return
     found = targets(sandbox, networks)
@@ -44,6 +46,19 @@ def check_targets(sandbox: Sandbox, networks: Mapping[str, Network]) -> None:
             raise InvalidArgument(
                 f"port_forwards: {forward} is IPv{forward.versions[0]} and sandbox {sandbox.name} has no such address on a network "
                 "with a way out"
+            )
+
+
+def _check_host_address(forward: PortForward, networks: Mapping[str, Network]) -> None:
+    """Of a network's subnet the host has the gateway and no other address."""
+    address = forward.host_address
+    if address is None:
+        return
+    for network in networks.values():
+        within = any(subnet.version == address.version and address in subnet for subnet in network.subnets)
+        if within and address not in network.gateways:
+            raise InvalidArgument.of(
+                "port_forwards.host_address", str(address), f"belongs to network {network.name}, where the host has its gateway only"
             )
 
 

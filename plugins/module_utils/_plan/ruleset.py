@@ -47,8 +47,9 @@ def frame(networks: Iterable[Network]) -> str:
     Everything is decided in constant time, by sets and maps. Forwarding is a matter of pairs of bridges: ``may_pass`` holds
     those that may talk (a bridge with itself where ``inter_pod`` is true). What comes from outside is dropped unless it
     answers, or was published (``ct status dnat``). Masquerade applies to what leaves for anything but another of our
-    bridges; and, in ``inward``, to what would be answered past this host: published ports of a neighbour or of one's own,
-    (``beside``: of a sandbox that is on the client's network too) and what comes from 127.0.0.1. Only what is addressed to this host is published (``fib daddr type local``).
+    bridges; and, in ``inward``, to what would be answered past this host: published ports of a neighbour or of one's own
+    (``beside``: also on a network to which they do not lead), and what comes from 127.0.0.1. Only what is addressed to this
+    host is published (``fib daddr type local``).
 
     What is let through is marked, so that others can tell: an accept in a foreign firewall; and the bridge table. Between
     ports of one bridge the inet table sees nothing, unless br_netfilter is on. So the bridge table keeps private ports
@@ -113,8 +114,9 @@ def elements(sandboxes: Iterable[Sandbox], networks: Mapping[str, Network]) -> E
                 if own.version == 6:
                     found[TARGETS].add(f"{peer} . {int(own):#x}")
         for version, (home, address) in targets(sandbox, networks).items() if sandbox.port_forwards else ():
-            others = (networks[item.network] for item in sandbox.attachments if item.network in networks and item.network != home.name)
-            found[BESIDE[version]].update(f"{address} . {subnet}" for other in others for subnet in other.subnets if subnet.version == version)
+            others = {item.network for item in sandbox.attachments} & networks.keys() - {home.name}
+            subnets = (subnet for name in others for subnet in networks[name].subnets)
+            found[BESIDE[version]].update(f"{address} . {subnet}" for subnet in subnets if subnet.version == version)
         for forward, version, address in published(sandbox, networks):
             where = "" if forward.anywhere else f"{forward.host_address} . "
             found[MAPS["any" if forward.anywhere else "host", version]].update(
