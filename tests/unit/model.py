@@ -99,12 +99,8 @@ class World(State):
         self.net_of(operation.where).remove_address(operation.link, operation.address)
 
     @perform.register
-    def _add_station(self, operation: ops.AddStation) -> None:
-        self.host.add_station(operation.port, operation.mac)
-
-    @perform.register
-    def _remove_station(self, operation: ops.RemoveStation) -> None:
-        self.host.remove_station(operation.port, operation.mac)
+    def _set_station(self, operation: ops.SetStation) -> None:
+        (self.host.add_station if operation.known else self.host.remove_station)(operation.port, operation.mac)
 
     @perform.register
     def _add_route(self, operation: ops.AddRoute) -> None:

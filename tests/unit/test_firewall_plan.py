@@ -14,7 +14,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Dr
 from ansible_collections.podnet.linux.plugins.module_utils._plan.firewall import MARK, plan_firewall
 from ansible_collections.podnet.linux.plugins.module_utils._plan.foreign import ForeignChain, Match, Packet, Rule
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Observed
-from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import AllowForward, DenyForward, Phase
+from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import Phase, SetForward
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import Network, NetworkRequest
 
 ACCEPT = Rule((Match("mark", (MARK,), mask=MARK),), "accept")
@@ -30,7 +30,7 @@ def docker(*user: Rule, forward: tuple[Rule, ...] = (TO_USER,), drops: bool = Tr
 
 DOCKER, OURS = docker(RETURN), docker(ACCEPT, RETURN)
 FOREIGN = ForeignChain("chain forward of nftables table inet other", (4, 6), "nft", "forward", drops=True)
-ALLOW, DENY = AllowForward("iptables-nft", "DOCKER-USER"), DenyForward("iptables-nft", "DOCKER-USER")
+ALLOW, DENY = (SetForward("iptables-nft", "DOCKER-USER", allowed) for allowed in (True, False))
 
 
 def network(*subnets: str, firewall: str = "auto", internal: bool = False) -> Network:

@@ -179,26 +179,26 @@ def test_json_that_is_no_plain_file_is_named(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_record_comes_back(store: Path, network: Network) -> None:
-    records.write("network", "pods0", network.as_record(), BOOT)
+    records.Records().write("network", "pods0", network.as_record(), BOOT)
     assert records.Records().networks() == {"pods0": network}
 
 
 def test_a_record_that_is_not_persistent_is_forgotten_by_a_reboot(store: Path) -> None:
     sandbox = Sandbox(id=ID, name="web", hostname="web", persistent=False)
-    records.write("sandbox", ID, sandbox.as_record(), BOOT)
+    records.Records().write("sandbox", ID, sandbox.as_record(), BOOT)
     assert [str(path.relative_to(store)) for path in store.rglob("*.json")] == [f"run/desired/sandboxes/{ID}.json"]
 
 
 def test_a_record_never_lies_in_both_places(store: Path) -> None:
     for persistent in (True, False):
-        records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web", persistent=persistent).as_record(), BOOT)
+        records.Records().write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web", persistent=persistent).as_record(), BOOT)
     assert len(list(store.rglob("*.json"))) == 1 and not records.Records().sandboxes()[ID].persistent
 
 
 @pytest.mark.parametrize("persistent", (True, False))
 def test_a_deleted_record_is_gone(store: Path, persistent: bool) -> None:
-    records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web", persistent=persistent).as_record(), BOOT)
-    records.delete("sandbox", ID)
+    records.Records().write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web", persistent=persistent).as_record(), BOOT)
+    records.Records().delete("sandbox", ID)
     assert not records.Records().sandboxes()
 
 
@@ -208,7 +208,7 @@ def test_without_a_store_there_are_no_records(store: Path) -> None:
 
 def test_the_index_saves_reading_records(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for key in (ID, OTHER):
-        records.write("sandbox", key, Sandbox(id=key, name=f"web-{key[:1]}", hostname="web").as_record(), BOOT)
+        records.Records().write("sandbox", key, Sandbox(id=key, name=f"web-{key[:1]}", hostname="web").as_record(), BOOT)
     first = records.Records()
     assert first.sandboxes().holders(claims.name(f"web-{ID[:1]}")) == [ID]
     first.save_index()
@@ -225,7 +225,7 @@ def test_who_needs_no_records_reads_none(store: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("how", ("in place", "anew", "deleted", "the index itself", "the index but its head"))
 def test_what_is_written_behind_our_back_is_noticed(store: Path, how: str) -> None:
-    records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web").as_record(), BOOT)
+    records.Records().write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web").as_record(), BOOT)
     first = records.Records()
     assert first.sandboxes().holders(claims.name("web")) == [ID]
     first.save_index()
@@ -251,16 +251,13 @@ def test_what_is_written_behind_our_back_is_noticed(store: Path, how: str) -> No
 def test_what_a_run_writes_is_known_to_it_and_to_the_next(store: Path) -> None:
     run = records.Records()
     assert run.sandboxes().holders(claims.name("web")) == []
-    records.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web").as_record(), BOOT)
-    run.refresh("sandbox", ID)
+    run.write("sandbox", ID, Sandbox(id=ID, name="web", hostname="web").as_record(), BOOT)
     assert run.sandboxes().holders(claims.name("web")) == [ID]
-    records.write("sandbox", ID, Sandbox(id=ID, name="ftp", hostname="web").as_record(), BOOT)
-    run.refresh("sandbox", ID)
+    run.write("sandbox", ID, Sandbox(id=ID, name="ftp", hostname="web").as_record(), BOOT)
     run.save_index()
     for seen in (run.sandboxes(), records.Records().sandboxes()):
         assert (seen.holders(claims.name("web")), seen.holders(claims.name("ftp"))) == ([], [ID])
-    records.delete("sandbox", ID)
-    run.refresh("sandbox", ID)
+    run.delete("sandbox", ID)
     run.save_index()
     assert run.sandboxes().holders(claims.name("ftp")) == [] and not list((store / "run").rglob("index"))
 

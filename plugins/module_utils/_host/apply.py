@@ -19,7 +19,7 @@ from .._plan.draft import Plan
 from .._plan.operations import Operation
 from .._plan.problems import problem
 from .._spec.fields import sysctl_home
-from .._store import files, flows, leases, paths, records
+from .._store import files, flows, leases, paths
 from . import cgroups, conntrack, firewalld, iptables, namespaces, processes, rootfs
 from .machine import Machine, pin
 from .observe import owned_identities
@@ -87,14 +87,12 @@ def perform(operation: Operation, machine: Machine) -> None:
 
 @perform.register
 def _write_record(operation: ops.WriteRecord, machine: Machine) -> None:
-    records.write(operation.kind, operation.key, operation.record, machine.boot_id)
-    machine.records.refresh(operation.kind, operation.key)
+    machine.records.write(operation.kind, operation.key, operation.record, machine.boot_id)
 
 
 @perform.register
 def _delete_record(operation: ops.DeleteRecord, machine: Machine) -> None:
-    records.delete(operation.kind, operation.key)
-    machine.records.refresh(operation.kind, operation.key)
+    machine.records.delete(operation.kind, operation.key)
 
 
 @perform.register
@@ -160,13 +158,8 @@ def _set_link(operation: ops.SetLink, machine: Machine) -> None:
 
 
 @perform.register
-def _add_station(operation: ops.AddStation, machine: Machine) -> None:
-    machine.host.add_station(operation.port, operation.mac)
-
-
-@perform.register
-def _remove_station(operation: ops.RemoveStation, machine: Machine) -> None:
-    machine.host.remove_station(operation.port, operation.mac)
+def _set_station(operation: ops.SetStation, machine: Machine) -> None:
+    (machine.host.add_station if operation.known else machine.host.remove_station)(operation.port, operation.mac)
 
 
 @perform.register
@@ -228,13 +221,8 @@ def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
 
 
 @perform.register
-def _allow_forward(operation: ops.AllowForward, machine: Machine) -> None:
-    iptables.insert(operation.tool, operation.chain)
-
-
-@perform.register
-def _deny_forward(operation: ops.DenyForward, machine: Machine) -> None:
-    iptables.delete(operation.tool, operation.chain)
+def _set_forward(operation: ops.SetForward, machine: Machine) -> None:
+    (iptables.insert if operation.allowed else iptables.delete)(operation.tool, operation.chain)
 
 
 @perform.register

@@ -20,7 +20,6 @@ from .observed import BRIDGE_PORTS, Link, Route, SandboxView
 from .operations import (
     AddAddress,
     AddRoute,
-    AddStation,
     CreateVeth,
     DeleteLink,
     DeleteVeth,
@@ -28,8 +27,8 @@ from .operations import (
     Phase,
     RemoveAddress,
     RemoveRoute,
-    RemoveStation,
     SetLink,
+    SetStation,
     set_link,
 )
 from .sysctls import interface_sysctl_steps
@@ -263,8 +262,8 @@ def _join(peer: Link, network: Network, mac: str) -> list[Operation]:
         settings = tuple((key, value) for key, value in flags.items() if key != "isolated")
         out = [SetLink(None, peer.name, (("master", network.name), *settings), tuple({"master": peer.master, **before}.items()))]
     stations = peer.stations if joined else ()
-    out += [RemoveStation(peer.name, other) for other in stations if other != mac]
-    return out + ([AddStation(peer.name, mac)] if mac not in stations else [])
+    out += [SetStation(peer.name, other, known=False) for other in stations if other != mac]
+    return out + ([SetStation(peer.name, mac, known=True)] if mac not in stations else [])
 
 
 def _build_as_it_was(wanted: Sandbox, item: Attachment, inner: Link | None, peer: Link, routes: tuple[Route, ...]) -> tuple[Operation, ...]:
@@ -277,7 +276,7 @@ def _build_as_it_was(wanted: Sandbox, item: Attachment, inner: Link | None, peer
     if peer.master:
         flags = {key: getattr(peer, key) for key in ("hairpin", "isolated", "learning", "flood")}
         out.append(SetLink(None, peer.name, tuple({"master": peer.master, **flags}.items()), (("master", None),)))
-    out += [AddStation(peer.name, mac) for mac in peer.stations]
+    out += [SetStation(peer.name, mac, known=True) for mac in peer.stations]
     out += [AddAddress(None, peer.name, address) for address in peer.addresses]
     out += [AddAddress(wanted.id, inner.name, address) for address in inner.addresses]
     out += set_link(wanted.id, Link(inner.name), {"up": inner.up})

@@ -12,7 +12,7 @@ from .._errors import BlockedByFirewall
 from .._spec.network import Network
 from .draft import Change, Draft
 from .foreign import ForeignChain, Match, Packet, Rule
-from .operations import AllowForward, BindZone, DenyForward, Phase
+from .operations import BindZone, Phase, SetForward
 
 KIND = "firewall"
 MARK = 0x1000
@@ -69,9 +69,9 @@ def _packets(draft: Draft, network: Network, chain: ForeignChain) -> Iterator[Pa
 
 def _change(draft: Draft, chain: ForeignChain, phase: Phase, *, allow: bool) -> None:
     offer = str(chain.offer)
-    draft.add(phase, *(DenyForward(chain.tool, offer) for _copy in range(chain.ours)))
+    draft.add(phase, *(SetForward(chain.tool, offer, allowed=False) for _copy in range(chain.ours)))
     if allow:
-        draft.add(phase, AllowForward(chain.tool, offer))
+        draft.add(phase, SetForward(chain.tool, offer, allowed=True))
     states = [f"drops what networks forward ({chain.title})", f"{offer} accepts what podnet.linux lets through"]
     before, after = states if allow else reversed(states)
     draft.changes.append(Change(KIND, chain.title, {"forward": before}, {"forward": after}))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -186,25 +186,15 @@ def set_link(where: str | None, link: Link, settings: Mapping[str, Any]) -> list
 
 
 @dataclass(frozen=True)
-class AddStation(Operation):
-    """Tell a bridge behind which of its ports a MAC is, for good."""
+class SetStation(Operation):
+    """Tell a bridge for good whether a MAC is behind one of its ports; fine where that is no port any more, and it is not."""
 
     port: str
     mac: str
+    known: bool
 
     def inverse(self) -> tuple[Operation, ...]:
-        return (RemoveStation(self.port, self.mac),)
-
-
-@dataclass(frozen=True)
-class RemoveStation(Operation):
-    """The opposite; fine where the port is none any more."""
-
-    port: str
-    mac: str
-
-    def inverse(self) -> tuple[Operation, ...]:
-        return (AddStation(self.port, self.mac),)
+        return (replace(self, known=not self.known),)
 
 
 @dataclass(frozen=True)
@@ -319,25 +309,15 @@ class FlushConntrack(Operation):
 
 
 @dataclass(frozen=True)
-class AllowForward(Operation):
-    """One accept in the chain that a firewall of somebody else offers for it."""
+class SetForward(Operation):
+    """Whether there is one accept of ours in the chain that a firewall of somebody else offers for it."""
 
     tool: str
     chain: str
+    allowed: bool
 
     def inverse(self) -> tuple[Operation, ...]:
-        return (DenyForward(self.tool, self.chain),)
-
-
-@dataclass(frozen=True)
-class DenyForward(Operation):
-    """Take it out again."""
-
-    tool: str
-    chain: str
-
-    def inverse(self) -> tuple[Operation, ...]:
-        return (AllowForward(self.tool, self.chain),)
+        return (replace(self, allowed=not self.allowed),)
 
 
 @dataclass(frozen=True)

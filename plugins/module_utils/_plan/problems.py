@@ -104,12 +104,9 @@ def _delete_veth(operation: ops.DeleteVeth) -> str:
 
 
 @problem.register
-def _add_station(operation: ops.AddStation) -> str:
-    return f"the bridge does not know that {operation.mac} is behind {operation.port}"
-
-
-@problem.register
-def _remove_station(operation: ops.RemoveStation) -> str:
+def _set_station(operation: ops.SetStation) -> str:
+    if operation.known:
+        return f"the bridge does not know that {operation.mac} is behind {operation.port}"
     return f"the bridge looks for {operation.mac} behind {operation.port}"
 
 
@@ -134,13 +131,9 @@ def _flush_conntrack(operation: ops.FlushConntrack) -> str:
 
 
 @problem.register
-def _allow_forward(operation: ops.AllowForward) -> str:
-    return f"{operation.chain} of another firewall does not let networks through"
-
-
-@problem.register
-def _deny_forward(operation: ops.DenyForward) -> str:
-    return f"{operation.chain} of another firewall lets networks through that are gone"
+def _set_forward(operation: ops.SetForward) -> str:
+    whom = "does not let networks through" if operation.allowed else "lets networks through that are gone"
+    return f"{operation.chain} of another firewall {whom}"
 
 
 @problem.register

@@ -65,17 +65,20 @@ class Records:
         sandbox: Sandbox = self._one("sandbox", key, Sandbox.from_record)
         return sandbox
 
-    def refresh(self, kind: str, key: str) -> None:
-        """To be called when one was written or deleted."""
-        if kind not in _PLURAL:
-            return
-        found = [(path, _version(os.lstat(path))) for path in _paths(kind, key) if os.path.lexists(path)]
-        self._files[kind].pop(key, None)
-        if found:
-            self._files[kind][key] = found[-1]
-        self._signature = None
-        if kind == "sandbox":
-            self._written.add(key)
+    def write(self, kind: str, key: str, record: Mapping[str, Any], boot_id: str) -> None:
+        """Those that are not persistent go below /run, and never lie in both places."""
+        places = _paths(kind, key)
+        kept = places[0] if record.get("persistent", True) else places[-1]
+        files.write_json(kept, {**record, "schema": SCHEMA, "boot_id": boot_id})
+        for other in places:
+            if other != kept:
+                files.remove(other)
+        self._look_again(kind, key)
+
+    def delete(self, kind: str, key: str) -> None:
+        for path in _paths(kind, key):
+            files.remove(path)
+        self._look_again(kind, key)
 
     def save_index(self) -> None:
         """For the next run, where this one has asked for sandboxes."""
@@ -85,6 +88,17 @@ class Records:
         if self._saved != self.signature:
             index.save(self.signature, current)
             self._saved = self.signature
+
+    def _look_again(self, kind: str, key: str) -> None:
+        if kind not in _PLURAL:
+            return
+        found = [(path, _version(os.lstat(path))) for path in _paths(kind, key) if os.path.lexists(path)]
+        self._files[kind].pop(key, None)
+        if found:
+            self._files[kind][key] = found[-1]
+        self._signature = None
+        if kind == "sandbox":
+            self._written.add(key)
 
     def _current_index(self) -> Index:
         known = self._files["sandbox"]
@@ -149,21 +163,6 @@ def load_pool(name: str) -> Pool | None:
     return None
 
 
-def write(kind: str, key: str, record: Mapping[str, Any], boot_id: str) -> None:
-    """Records that are not persistent go below /run, and never lie in both places."""
-    places = _paths(kind, key)
-    kept = places[0] if record.get("persistent", True) else places[-1]
-    files.write_json(kept, {**record, "schema": SCHEMA, "boot_id": boot_id})
-    for other in places:
-        if other != kept:
-            files.remove(other)
-
-
-def delete(kind: str, key: str) -> None:
-    for path in _paths(kind, key):
-        files.remove(path)
-
-
 def _paths(kind: str, key: str) -> tuple[str, ...]:
     """Where it may lie: what outlives a reboot, and what does not."""
     if kind == "pool":
@@ -176,12 +175,9 @@ def _files(kind: str) -> dict[str, tuple[str, Version]]:
     found = []
     for root in (paths.LIB, paths.VOLATILE):
         with contextlib.suppress(FileNotFoundError), os.scandir(f"{root}/{_PLURAL[kind]}") as entries:
-            named = ((entry.name, entry) for entry in entries)
-            found += [
-                (name[:-5], (entry.path, _version(entry.stat(follow_symlinks=False))))
-                for name, entry in named
-                if name[-5:] == ".json" and name[0] != "."
-            ]
+            for entry in entries:
+                if entry.name.endswith(".json") and not entry.name.startswith("."):
+                    found.append((entry.name[:-5], (entry.path, _version(entry.stat(follow_symlinks=False)))))
     return dict(sorted(found, key=itemgetter(0)))
 
 
