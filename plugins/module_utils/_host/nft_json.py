@@ -42,7 +42,7 @@ def _rules(statements: list[dict[str, Any]], table: tuple[str, str]) -> Iterator
     """More than one of what maps values to verdicts."""
     matches: list[Match] = []
     for statement in statements:
-        kind, what = next(iter(statement.items()))
+        kind, what = _only(statement)
         if kind == "match":
             matches += _matches(what, table)
         elif kind in _VERDICTS:
@@ -57,8 +57,13 @@ def _rules(statements: list[dict[str, Any]], table: tuple[str, str]) -> Iterator
             matches.append(_UNKNOWN)
 
 
+def _only(item: dict[str, Any]) -> tuple[str, Any]:
+    """The one key, and what it stands for."""
+    return next(iter(item.items()))
+
+
 def _verdict(statement: dict[str, Any]) -> tuple[str, str]:
-    kind, what = next(iter(statement.items()))
+    kind, what = _only(statement)
     return _VERDICTS.get(kind, ""), what["target"] if kind in ("jump", "goto") else ""
 
 
@@ -74,7 +79,7 @@ def _match(left: Any, operator: str, right: Any, table: tuple[str, str]) -> list
         left, mask = left["&"]
     if not isinstance(left, dict):
         return [_UNKNOWN]
-    kind, what = next(iter(left.items()))
+    kind, what = _only(left)
     key, needs = "", []
     if kind == "meta":
         key = _NAMES.get(what["key"], "version" if what["key"] in ("nfproto", "protocol") else "")

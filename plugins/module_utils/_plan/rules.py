@@ -29,11 +29,11 @@ def plan_rules(draft: Draft) -> None:
     else:
         before = elements(draft.observed.sandboxes.values(), draft.observed.networks) if seen.elements is None else seen.elements
         after = elements(draft.sandboxes.values(), draft.networks) if wanted_frame else {}
-    gone, new = _without(before, after), _without(after, before)
+    gone, new = _without(before, after), _without(items=after, others=before)
     stale = (*draft.observed.unflushed, *_led_elsewhere(gone, new))
     if not same or gone or new:
         loaded, wanted = Ruleset(seen.frame, before), Ruleset(wanted_frame, after)
-        draft.add(Phase.RULES, *([NoteFlows(stale, tuple(_led_elsewhere(new, gone)))] if stale else []))
+        draft.add(Phase.RULES, *([NoteFlows(stale, tuple(_led_elsewhere(gone=new, new=gone)))] if stale else []))
         draft.add(Phase.RULES, ChangeElements(new, gone) if same else LoadRules(Ruleset(text, after), loaded))
         draft.changes.append(_change(blocks(loaded), blocks(wanted), _unknown(draft, changed)))
     elif stale:
