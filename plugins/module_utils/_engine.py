@@ -20,11 +20,13 @@ from ._plan.allocations import allocation_result, change_name, describe_allocati
 from ._plan.draft import Draft, Plan
 from ._plan.networks import network_result
 from ._plan.observed import Observed
-from ._plan.planner import plan_networks, plan_prune, plan_sandboxes
+from ._plan.planner import plan_networks, plan_policies, plan_prune, plan_sandboxes
+from ._plan.policies import Target, find_target, named, policy_result
 from ._plan.rules import rule_problems
 from ._plan.sandboxes import find_sandbox, problems_of, sandbox_result
 from ._spec.allocation import AllocationRequest
 from ._spec.network import NetworkRequest
+from ._spec.policy import PolicyRequest
 from ._spec.sandbox import SandboxRequest
 from ._store import lock, paths
 
@@ -103,6 +105,24 @@ def run_allocations(requests: Sequence[AllocationRequest], settings: Settings) -
         return session.outcome(plan, results)
 
 
+def run_policies(requests: Sequence[PolicyRequest], settings: Settings) -> Outcome:
+    """Declare and lift egress policies as requested; one result per request, in order. Raises PodnetError."""
+    with _session(settings) as session:
+        plan = session.run(lambda draft: plan_policies(draft, requests, exclusive=settings.exclusive))
+        changes = plan.changes_of("policy")
+        draft = session.outlook(plan)
+        results = []
+        for request in requests:
+            target = find_target(draft, request)
+            policy = named(target.policies, request.name) if target is not None else None
+            result: Result = {"sandbox": request.sandbox, "network": request.network, "name": request.name}
+            if target is not None and policy is not None:
+                result = policy_result(target, policy, draft.observed.counters)
+            changed = request.title in changes or (target is not None and f"{request.kind} {target.name} {request.name}" in changes)
+            results.append({**result, "state": request.state, "changed": changed})
+        return session.outcome(plan, results)
+
+
 def run_prune(settings: Settings) -> Outcome:
     """Remove what is ours and has no record. The outcome's only result names what was removed. Raises PodnetError."""
     with _session(settings, debris=True) as session:
@@ -129,6 +149,16 @@ def describe_sandboxes(settings: Settings, wanted: Callable[[Result], bool]) -> 
             sandbox_result(draft, item, draft.observed.views[item.id], [*problems_of(draft, item), *rules_of(item)])
             for item in sorted(chosen, key=lambda item: (item.name, item.id))
         ]
+
+
+def describe_policies(settings: Settings, wanted: Callable[[Result], bool]) -> list[Result]:
+    """The egress policies that are ``wanted``, sorted by whom they bind and by name. Raises PodnetError."""
+    with _session(settings) as session:
+        draft = session.draft()
+        targets: list[Target] = [*draft.sandboxes.values(), *draft.networks.values()]
+        live = [target for target in targets if not target.removing]
+        found = [policy_result(target, policy, draft.observed.counters) for target in live for policy in target.policies]
+        return sorted(filter(wanted, found), key=lambda item: (str(item["network"] or ""), str(item["sandbox"] or ""), item["name"]))
 
 
 def describe_leases(settings: Settings, wanted: Callable[[str], bool], *, host: bool = False) -> tuple[list[Result], list[Result]]:

@@ -23,6 +23,29 @@ STATE_ARGUMENTS: dict[str, Any] = {
     **LOCK_ARGUMENTS,
 }
 
+POLICY_OPTIONS: dict[str, Any] = {
+    "allowed_cidrs": {"type": "list", "elements": "str"},
+    "allowed_tcp_ports": {"type": "list", "elements": "str"},
+    "allowed_udp_ports": {"type": "list", "elements": "str"},
+    "allow_dns": {"type": "bool"},
+    "log_denied": {"type": "bool"},
+    "max_connections": {"type": "int"},
+    "rules": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "cidrs": {"type": "list", "elements": "str", "required": True},
+            "except": {"type": "list", "elements": "str"},
+            "ports": {"type": "list", "elements": "str"},
+            "icmp": {"type": "bool"},
+        },
+    },
+    "allow_metadata": {"type": "bool"},
+    "established": {"type": "str", "choices": ["drop", "keep"]},
+    "mode": {"type": "str", "choices": ["enforce", "audit"]},
+}
+"""What an egress policy says, whoever it binds."""
+
 
 class PodnetModule(AnsibleModule):  # type: ignore[misc]  # ansible-core ships no types
     """An AnsibleModule whose refusals of malformed options carry a reason too."""

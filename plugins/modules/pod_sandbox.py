@@ -133,6 +133,67 @@ options:
       - What was there is put back when the root is dropped from the list or the sandbox is removed.
     type: list
     elements: path
+  egress: &egress
+    description:
+      - The sandbox's egress policy named C(default), in force before its interface comes up. See M(podnet.linux.egress_policy)
+        for what the options mean.
+      - It is replaced as a whole. V({}) lets nothing out but DNS. Omitted, the policy stays as it is; lift it with
+        M(podnet.linux.egress_policy).
+    type: dict
+    suboptions:
+      allowed_cidrs:
+        description: Destinations, IPv4 and IPv6.
+        type: list
+        elements: str
+      allowed_tcp_ports:
+        description: TCP ports of them.
+        type: list
+        elements: str
+      allowed_udp_ports:
+        description: UDP ports of them.
+        type: list
+        elements: str
+      allow_dns:
+        description: Port 53 of the sandbox's resolvers.
+        type: bool
+      log_denied:
+        description: Log what is denied.
+        type: bool
+      max_connections:
+        description: Tracked connections at once, V(0) for no limit.
+        type: int
+      rules:
+        description: Destinations with ports of their own.
+        type: list
+        elements: dict
+        suboptions:
+          cidrs:
+            description: Destinations.
+            type: list
+            elements: str
+            required: true
+          except:
+            description: Destinations within them that are not allowed.
+            type: list
+            elements: str
+          ports:
+            description: Ports with their protocol.
+            type: list
+            elements: str
+          icmp:
+            description: ICMP and ICMPv6.
+            type: bool
+      allow_metadata:
+        description: Whether cloud metadata addresses are destinations like any other.
+        type: bool
+      established:
+        description: What becomes of connections that were there before.
+        type: str
+        choices: [drop, keep]
+      mode:
+        description: Whether to drop, or only to count and log.
+        type: str
+        choices: [enforce, audit]
   sysctls: &sysctls
     description:
       - Kernel settings of the sandbox's own namespaces, C(net.*), C(kernel.shm*), C(kernel.msg*), C(kernel.sem),
@@ -165,6 +226,7 @@ options:
       pause: *pause
       stop_timeout: *stop_timeout
       port_forwards: *port_forwards
+      egress: *egress
       dns: *dns
       dns_search: *dns_search
       dns_options: *dns_options
@@ -200,6 +262,7 @@ options:
     default: false
 seealso:
   - module: podnet.linux.pod_sandbox_info
+  - module: podnet.linux.egress_policy
   - module: podnet.linux.bridge_network
 """
 
@@ -310,6 +373,9 @@ sandbox:
       type: list
       elements: dict
       sample: [{container_port: 80, host_address: null, host_port: 8080, protocol: tcp}]
+    egress:
+      description: The egress policy named C(default), null where there is none.
+      type: dict
     labels:
       description: Labels.
       type: dict
@@ -342,7 +408,7 @@ sandboxes:
 
 from typing import Any
 
-from ansible_collections.podnet.linux.plugins.module_utils._module import PodnetModule, list_arguments, run_changes
+from ansible_collections.podnet.linux.plugins.module_utils._module import POLICY_OPTIONS, PodnetModule, list_arguments, run_changes
 
 OPTIONS = {
     "name": {"type": "str"},
@@ -370,6 +436,7 @@ OPTIONS = {
     "hosts": {"type": "list", "elements": "str"},
     "rootfs": {"type": "list", "elements": "path"},
     "port_forwards": {"type": "list", "elements": "raw", "aliases": ["ports"]},
+    "egress": {"type": "dict", "options": POLICY_OPTIONS},
     "sysctls": {"type": "dict"},
     "labels": {"type": "dict"},
     "persistent": {"type": "bool"},

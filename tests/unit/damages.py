@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Ruleset
-from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import PER_SANDBOX, PRIVATE
+from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import PRIVATE, SHARED
 from hypothesis import strategies as st
 from kernel import NetNamespace
 from model import World
@@ -158,11 +158,11 @@ def _lose_leases(world: World, data: st.DataObject) -> None:
 def _change_rules(world: World, data: st.DataObject) -> None:
     damaged = [Ruleset(), Ruleset("table inet podnet {\n}", {})]
     if world.rules.frame:
-        emptied = {block: frozenset[str]() for block in PER_SANDBOX}
+        emptied = {block: frozenset[str]() for block in SHARED}
         damaged += [
             Ruleset(world.rules.frame, emptied),
             Ruleset(world.rules.frame, {**emptied, PRIVATE: frozenset(('"foreign"',))}),
-            Ruleset(world.rules.frame.replace("drop", "accept", 1), world.rules.elements),
+            Ruleset(world.rules.frame.replace("drop", "accept", 1), world.rules.parts),
         ]
     world.rules = data.draw(st.sampled_from(damaged))
 

@@ -11,6 +11,7 @@ from functools import singledispatchmethod
 
 from ansible_collections.podnet.linux.plugins.module_utils._plan import operations as ops
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Plan
+from ansible_collections.podnet.linux.plugins.module_utils._plan.egress import is_dynamic
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link, Ruleset
 from kernel import ModelError, NetNamespace
 from state import HOST, IPC_SYSCTLS, POD_SYSCTLS, Process, State
@@ -126,21 +127,23 @@ class World(State):
     @perform.register
     def _load_rules(self, operation: ops.LoadRules) -> None:
         frame = operation.ruleset.frame.strip()
-        self.rules = Ruleset(frame, operation.ruleset.elements) if frame else Ruleset()
+        self.rules = Ruleset(frame, operation.ruleset.parts) if frame else Ruleset()
 
     @perform.register
-    def _change_elements(self, operation: ops.ChangeElements) -> None:
-        known = self.rules.elements or {}
-        for block, gone in operation.removed.items():
-            if not gone <= known[block]:
-                raise ModelError(f"{block} has no {gone - known[block]}")
-        self.rules = Ruleset(
-            self.rules.frame,
-            {
-                block: (held - operation.removed.get(block, frozenset())) | operation.added.get(block, frozenset())
-                for block, held in known.items()
-            },
-        )
+    def _change_rules(self, operation: ops.ChangeRules) -> None:
+        now = dict(self.rules.parts or {})
+        for block, gone in operation.previous.items():
+            if block not in now or (isinstance(gone, frozenset) and not gone <= set(now[block])):
+                raise ModelError(f"{block} has no {gone}")
+            if is_dynamic(block) and block not in operation.parts:
+                del now[block]
+            elif isinstance(gone, frozenset):
+                now[block] = frozenset(now[block]) - gone
+        for block, new in operation.parts.items():
+            if block not in now and not is_dynamic(block):
+                raise ModelError(f"there is no {block}")
+            now[block] = frozenset(now.get(block, ())) | new if isinstance(new, frozenset) else new
+        self.rules = Ruleset(self.rules.frame, now)
 
     @perform.register
     def _note_flows(self, operation: ops.NoteFlows) -> None:

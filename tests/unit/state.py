@@ -26,7 +26,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import
     Sysctl,
 )
 from ansible_collections.podnet.linux.plugins.module_utils._plan.registry import Known
-from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import NAME, elements
+from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import NAME, parts
 from ansible_collections.podnet.linux.plugins.module_utils._spec.fields import IPAddress
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import Network
 from ansible_collections.podnet.linux.plugins.module_utils._spec.pool import Pool
@@ -193,7 +193,7 @@ class State:
 
     def _tables(self, sandboxes: Mapping[str, Sandbox], networks: Mapping[str, Network]) -> Ruleset:
         """Not listed where nothing but our runs has touched them."""
-        return Ruleset(self.rules.frame, None) if self.rules.elements == elements(sandboxes.values(), networks) else self.rules
+        return Ruleset(self.rules.frame, None) if self.rules.parts == parts(sandboxes.values(), networks, self.resolvers) else self.rules
 
     def view(self, sandbox: Sandbox) -> SandboxView:
         state = self.states.get(sandbox.id)

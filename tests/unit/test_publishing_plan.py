@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.podnet.linux.plugins.module_utils._errors import InvalidArgument, PortInUse
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import UNKNOWN
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Flow, Listener, Ruleset
-from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeElements, FlushConntrack, NoteFlows, SetSysctl
+from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeRules, FlushConntrack, NoteFlows, SetSysctl
 from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import MAPS, blocks
 from ansible_collections.podnet.linux.plugins.module_utils._spec.forward import PortForward, port_forwards
 from hypothesis import given
@@ -195,7 +195,7 @@ def test_udp_flows_are_forgotten_where_a_port_leads_elsewhere(pods0: World) -> N
     (flush,) = operations(plan, FlushConntrack)
     assert flush.flows == (Flow(4, None, 53, (ip_address("10.90.0.2"), 53)), Flow(4, None, 53, None))
     kinds = [type(operation) for operation in plan.operations]
-    assert kinds.index(NoteFlows) < kinds.index(ChangeElements) < kinds.index(FlushConntrack)
+    assert kinds.index(NoteFlows) < kinds.index(ChangeRules) < kinds.index(FlushConntrack)
     assert not operations(sandboxes(world, {"name": "a", "labels": {"x": "y"}}), FlushConntrack)
     # Undone, what went to b since then has to come back.
     (note,) = operations(plan, NoteFlows)
@@ -218,7 +218,7 @@ def test_repaired_elements_move_flows_too(pods0: World, host: str, damage: str) 
     block = MAPS["host" if host else "any", 4]
     key = f"{host[:-1]} . udp . 53" if host else "udp . 53"
     foreign = f"{damage.format(key)} : 192.0.2.99 . 5"
-    world.rules = Ruleset(world.rules.frame, {**(world.rules.elements or {}), block: frozenset({foreign})})
+    world.rules = Ruleset(world.rules.frame, {**(world.rules.parts or {}), block: frozenset({foreign})})
     (flush,) = operations(sandboxes(world, {"name": "a"}), FlushConntrack)
     at = ip_address(host[:-1]) if host else None
     assert set(flush.flows) >= {Flow(4, at, 53, (ip_address("192.0.2.99"), 5)), Flow(4, at, 53, None)}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Ruleset
-from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeElements, LoadRules, Phase
+from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeRules, LoadRules, Phase
 from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import frame, parsed
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import Network, NetworkRequest
 from model import World, apply
@@ -83,7 +83,7 @@ def test_look_alike_networks_are_not_mixed_up() -> None:
 def test_internal_networks_are_dropped_both_ways() -> None:
     ruleset = frame([network("a", internal=True), network("b")])
     assert elements(ruleset, "internal") == {'"a"'}
-    assert chain(ruleset, "forward")[1:3] == ["iifname @internal goto within", "oifname @internal drop"]
+    assert chain(ruleset, "forward")[2:4] == ["iifname @internal goto within", "oifname @internal drop"]
     assert chain(ruleset, "within") == ["iifname . oifname @may_pass goto through", "drop"]
 
 
@@ -175,23 +175,23 @@ def test_rules_that_are_as_wanted_are_left_alone(pods0: World) -> None:
 
 def test_a_new_sandbox_brings_its_elements_alone(pods0: World) -> None:
     plan = sandboxes(pods0, {"name": "web", "network": "pods0", "port_forwards": ["80:80"]})
-    (change,) = (operation for operation in plan.operations if isinstance(operation, (LoadRules, ChangeElements)))
-    assert isinstance(change, ChangeElements)
-    assert (change.added["inet map any4"], change.removed) == ({"tcp . 80 : 10.90.0.2 . 80"}, {})
+    (change,) = (operation for operation in plan.operations if isinstance(operation, (LoadRules, ChangeRules)))
+    assert isinstance(change, ChangeRules)
+    assert (change.parts["inet map any4"], change.previous) == ({"tcp . 80 : 10.90.0.2 . 80"}, {})
 
 
 def test_elements_that_were_lost_or_are_foreign_are_set_right_one_by_one(pods0: World) -> None:
     world = made(pods0, sandbox={"name": "web", "network": "pods0", "port_forwards": ["80:80", "81:81"]})
-    known = world.rules.elements or {}
+    known = world.rules.parts or {}
     world.rules = replace(
-        world.rules, elements={**known, "inet map any4": frozenset(("tcp . 81 : 10.90.0.2 . 81", "tcp . 9 : 192.0.2.1 . 9"))}
+        world.rules, parts={**known, "inet map any4": frozenset(("tcp . 81 : 10.90.0.2 . 81", "tcp . 9 : 192.0.2.1 . 9"))}
     )
     plan = sandboxes(world, {"name": "web"})
-    (change,) = (operation for operation in plan.operations if isinstance(operation, (LoadRules, ChangeElements)))
-    assert isinstance(change, ChangeElements)
-    assert change.added == {"inet map any4": {"tcp . 80 : 10.90.0.2 . 80"}}
-    assert change.removed == {"inet map any4": {"tcp . 9 : 192.0.2.1 . 9"}}
-    assert apply(world, plan).rules.elements == known
+    (change,) = (operation for operation in plan.operations if isinstance(operation, (LoadRules, ChangeRules)))
+    assert isinstance(change, ChangeRules)
+    assert change.parts == {"inet map any4": {"tcp . 80 : 10.90.0.2 . 80"}}
+    assert change.previous == {"inet map any4": {"tcp . 9 : 192.0.2.1 . 9"}}
+    assert apply(world, plan).rules.parts == known
 
 
 LISTING = """table inet podnet {
@@ -229,7 +229,7 @@ table bridge podnet {
 
 def test_a_comment_may_hold_a_comma() -> None:
     listing = LISTING.replace("6 . 6 : 10.90.0.2 . 17,", '6 . 9 comment "x, y" : 192.0.2.9 . 9, 6 . 6 : 10.90.0.2 . 17,')
-    found = (parsed(listing).elements or {})["inet map any4"]
+    found = (parsed(listing).parts or {})["inet map any4"]
     assert found == {'tcp . 9 comment "x, y" : 192.0.2.9 . 9', "tcp . 6 : 10.90.0.2 . 17", "sctp . 81 : 10.90.0.2 . 81"}
 
 
@@ -240,11 +240,11 @@ def test_what_the_host_says_to_itself_is_not_masqueraded() -> None:
 
 def test_a_listing_is_taken_apart() -> None:
     found = parsed(LISTING)
-    assert {block: held for block, held in (found.elements or {}).items() if held} == {
+    assert {block: held for block, held in (found.parts or {}).items() if held} == {
         "inet map host6": {"2001:db8::1 . udp . 53 : fd00:90::2 . 53"},
         "inet map any4": {"tcp . 6 : 10.90.0.2 . 17", "sctp . 81 : 10.90.0.2 . 81"},
         "bridge set private": {'"vh-00000000"'},
     }
     assert 'elements = { "a", "b" }' in found.frame and found.frame.count("elements") == 1
     assert found.frame.count("chain guard") == found.frame.count("set private") == 1
-    assert parsed("") == Ruleset("", found.elements and dict.fromkeys(found.elements, frozenset()))
+    assert parsed("") == Ruleset("", found.parts and dict.fromkeys(found.parts, frozenset()))

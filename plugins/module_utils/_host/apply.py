@@ -199,12 +199,12 @@ def _delete_veth(operation: ops.DeleteVeth, machine: Machine) -> None:
 
 @perform.register
 def _load_rules(operation: ops.LoadRules, machine: Machine) -> None:
-    machine.tables.load(operation.ruleset)
+    machine.tables.load(operation.ruleset, operation.previous)
 
 
 @perform.register
-def _change_elements(operation: ops.ChangeElements, machine: Machine) -> None:
-    machine.tables.change(operation.added, operation.removed)
+def _change_rules(operation: ops.ChangeRules, machine: Machine) -> None:
+    machine.tables.change(operation.parts, operation.previous)
 
 
 @perform.register

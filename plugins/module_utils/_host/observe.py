@@ -10,6 +10,7 @@ import ipaddress
 import os
 import stat
 from collections.abc import Mapping
+from functools import cache
 
 from .._plan.forwarding import DROPIN
 from .._plan.observed import Debris, Lazy, Link, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
@@ -34,6 +35,9 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     chains = Lazy(lambda _all: firewall.listed_chains())
     routes = tuple((network, links.name_of(index)) for network, index in machine.host.destinations())
 
+    resolvers = _resolvers()
+    counters = cache(machine.tables.counters)
+
     def view(sandbox_id: str) -> SandboxView:
         return _view(machine, sandboxes[sandbox_id])
 
@@ -49,10 +53,11 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         host_addresses=frozenset(_ip(address) for name, address in links.addresses if name not in networks),
         routes=routes,
         sysctls=Lazy(_sysctl),
-        resolvers=_resolvers(),
+        resolvers=resolvers,
         sysctl_dropin=files.read(DROPIN),
-        tables=Lazy(lambda _name: machine.tables.seen(machine.records.signature)),
+        tables=Lazy(lambda _name: machine.tables.seen(machine.records.signature, resolvers)),
         unflushed=flows.read(),
+        counters=Lazy(lambda name: counters().get(name, 0)),
         pinned=Lazy(lambda name: os.path.lexists(f"{paths.NETNS}/{name}")),
         views=Lazy(view),
         occupants=Lazy(occupants),

@@ -14,10 +14,12 @@ from functools import cache, cached_property
 from typing import Any
 
 from .._errors import KernelError, KernelUnsupported, MissingDependency, NotOurs, StateCorrupt
-from .._plan.observed import Elements, Ruleset
-from .._plan.ruleset import COMMENT, FAMILIES, NAME, parsed, script, statements
+from .._plan import script
+from .._plan.observed import Parts, Ruleset
+from .._plan.ruleset import COMMENT, FAMILIES, NAME, parsed
+from .._spec.fields import IPAddress
 from .._store import files, paths
-from . import namespaces, netlink, programs
+from . import namespaces, netlink, nft_json, programs
 
 OLDEST = (1, 0, 2)
 
@@ -25,7 +27,7 @@ _GET_GENERATION = 10 << 8 | 16
 _GENERATION_ID = 1
 _SO_NETNS_COOKIE = 71
 _NOTE = f"{paths.RUN}/rules.json"
-_KEYS = {"boot_id", "netns", "generation", "records", "nft", "frame", "canonical"}
+_KEYS = {"boot_id", "netns", "generation", "records", "resolvers", "nft", "frame", "canonical"}
 
 
 class Tables:
@@ -39,13 +41,19 @@ class Tables:
     def __init__(self, boot_id: str) -> None:
         self._boot_id = boot_id
         self._seen_at: int | None = None
+        self._resolvers: list[str] = []
         self._commits = 0
         self._wanted: tuple[str, str] | None = None
 
-    def seen(self, signature: int) -> Ruleset:
-        """What is loaded; ``signature`` is that of the records. Raises NotOurs for a foreign table of our name."""
+    def seen(self, signature: int, resolvers: Sequence[IPAddress]) -> Ruleset:
+        """What is loaded; ``signature`` is that of the records, ``resolvers`` are the host's.
+
+        Raises NotOurs for a foreign table of our name.
+        """
         self._seen_at = _generation()
-        if self._seen_at is not None and (self._note.get("generation"), self._note.get("records")) == (self._seen_at, signature):
+        self._resolvers = [str(address) for address in resolvers]
+        same = {"generation": self._seen_at, "records": signature, "resolvers": self._resolvers}
+        if self._seen_at is not None and same.items() <= self._note.items():
             return Ruleset(self._note["canonical"], None)
         return _listed()
 
@@ -59,21 +67,41 @@ class Tables:
                 return note
         return {}
 
-    def canonical(self, frame: str) -> str:
+    def canonical(self, ruleset: Ruleset) -> Ruleset:
         """As this nft lists it on this kernel, found out in an empty network namespace."""
+        frame, parts = ruleset.frame, ruleset.parts or {}
         if self._wanted is None or self._wanted[0] != frame:
             known = self._note.get("frame") == frame and self._note.get("nft") == _nft_file()
-            self._wanted = frame, self._note["canonical"] if known else _as_listed(frame) if frame else ""
-        return self._wanted[1]
+            self._wanted = frame, self._note["canonical"] if known else _as_listed(Ruleset(frame)).frame if frame else ""
+        chains = {block: lines for block, lines in parts.items() if isinstance(lines, tuple)}
+        if not any(chains.values()) or not frame:
+            return Ruleset(self._wanted[1], parts)
+        # What chains refer to has to be there; what is in it does not matter.
+        empty = {block: frozenset[str]() for block, items in parts.items() if isinstance(items, frozenset)}
+        listed = _as_listed(Ruleset(frame, {**empty, **chains})).parts or {}
+        return Ruleset(self._wanted[1], {**parts, **{block: listed[block] for block in chains}})
 
-    def load(self, ruleset: Ruleset) -> None:
-        """Replace our tables, or remove them where the frame is empty."""
-        _load(ruleset)
+    def load(self, ruleset: Ruleset, previous: Ruleset) -> None:
+        """Make our tables this, or remove them where the frame is empty."""
+        self._commits += 1
+        if ruleset.frame and script.is_alike(ruleset, previous):
+            try:
+                _commit(script.over(ruleset, previous))
+            except KernelError:
+                # Somebody has made them otherwise.
+                _commit(script.anew(ruleset))
+        else:
+            _commit(script.anew(ruleset))
+
+    def change(self, parts: Parts, previous: Parts) -> None:
+        _commit(script.between(previous, parts))
         self._commits += 1
 
-    def change(self, added: Elements, removed: Elements) -> None:
-        _commit(statements("delete", removed) + statements("add", added))
-        self._commits += 1
+    @staticmethod
+    def counters() -> dict[str, int]:
+        """Packets, by the name of each counter of the inet table."""
+        found = nft_json.listed("counters")
+        return {item["name"]: item["packets"] for kind, item in found if kind == "counter" and item["table"] == NAME}
 
     def remember(self, signature: int) -> None:
         """Note that the tables are what the records of this signature mean, if nobody else has touched any since."""
@@ -84,7 +112,14 @@ class Tables:
         if not frame or count != _generation():
             files.remove(_NOTE)
             return
-        note = {"generation": count, "records": signature, "nft": _nft_file(), "frame": frame, "canonical": canonical}
+        note = {
+            "generation": count,
+            "records": signature,
+            "resolvers": self._resolvers,
+            "nft": _nft_file(),
+            "frame": frame,
+            "canonical": canonical,
+        }
         if note != {key: self._note.get(key) for key in note}:
             files.write_json(_NOTE, {**note, "boot_id": self._boot_id, "netns": _cookie()})
 
@@ -101,24 +136,20 @@ def _listed() -> Ruleset:
     return parsed(found)
 
 
-def _as_listed(frame: str) -> str:
+def _as_listed(ruleset: Ruleset) -> Ruleset:
     def load_and_list() -> None:
-        _load(Ruleset(frame))
-        found.append(_listed().frame)
+        _commit(script.anew(ruleset))
+        found.append(_listed())
 
-    found: list[str] = []
+    found: list[Ruleset] = []
     for fd in namespaces.create(("net",), load_and_list).values():
         os.close(fd)
     return found[0]
 
 
-def _load(ruleset: Ruleset) -> None:
-    _commit("".join(f"table {family} {NAME}\ndelete table {family} {NAME}\n" for family in FAMILIES) + script(ruleset))
-
-
-def _commit(statements: str) -> None:
+def _commit(text: str) -> None:
     """One transaction, all or nothing."""
-    result = programs.run([_nft(), "--file", "-"], statements)
+    result = programs.run([_nft(), "--file", "-"], text)
     if result.returncode:
         raise KernelError(f"nft refuses the ruleset: {_first_line(result.stderr)}")
 

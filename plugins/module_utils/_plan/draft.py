@@ -18,7 +18,7 @@ from .._spec.network import Network
 from .._spec.pool import Pool, pool_of_key
 from .._spec.sandbox import Sandbox
 from .books import Book, Held, Listing
-from .observed import Link, Observed
+from .observed import Link, Observed, Ruleset
 from .operations import Operation, Phase, SetCursor
 from .registry import Known, Planned
 
@@ -70,6 +70,10 @@ class Plan:
         return bool(self.steps or self.changes)
 
 
+def _as_it_is(ruleset: Ruleset) -> Ruleset:
+    return Ruleset(ruleset.frame.strip(), ruleset.parts)
+
+
 @dataclass
 class Draft:
     """Collects steps; ``networks``, ``sandboxes``, ``pools`` and ``books`` run ahead of ``observed``.
@@ -81,7 +85,7 @@ class Draft:
 
     observed: Observed
     fresh_id: Callable[[], str]
-    canonical: Callable[[str], str] = str.strip
+    canonical: Callable[[Ruleset], Ruleset] = _as_it_is
     check: bool = False
     networks: dict[str, Network] = field(default_factory=dict)
     sandboxes: Planned = field(default_factory=lambda: Planned(Known()))

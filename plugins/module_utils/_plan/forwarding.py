@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from .._errors import NotPermitted
+from .._spec import claims
+from .._spec.network import Network
 from .draft import VETH, Change, Draft
 from .operations import Phase, SetSysctl, WriteFile
 
@@ -18,7 +20,7 @@ HEADER = "# Written by podnet.linux: pods reach other networks through this host
 
 def plan_forwarding(draft: Draft) -> None:
     """What the declared networks need and the host does not do yet. Raises NotPermitted where it cannot be set."""
-    routed = [network for network in draft.networks.values() if not network.internal and not network.removing]
+    routed = [network for network in draft.networks.values() if is_routed(draft, network) and not network.removing]
     wanted: dict[str, str] = {}
     if any(subnet.version == 4 for network in routed for subnet in network.subnets) and _value(draft, V4) == "0":
         wanted[V4] = "1"
@@ -49,6 +51,11 @@ def plan_forwarding(draft: Draft) -> None:
             "host", "forwarding", {n.replace("/", "."): v for n, v in before.items()}, {n.replace("/", "."): v for n, v in wanted.items()}
         )
     )
+
+
+def is_routed(draft: Draft, network: Network) -> bool:
+    """Whether the host forwards between its sandboxes and others, or, where one is bound by a policy, between themselves."""
+    return not network.internal or bool(network.policies) or bool(draft.sandboxes.holders(claims.bound(network.name)))
 
 
 def _overwritten(draft: Draft, wanted: dict[str, str]) -> list[str]:

@@ -14,7 +14,7 @@ from .._spec.network import Network, NetworkRequest
 from .._spec.pool import interval_of
 from .addresses import address_steps
 from .draft import UNKNOWN, Change, Draft
-from .forwarding import V4
+from .forwarding import V4, is_routed
 from .leases import describe_owner, release, usage
 from .observed import Link
 from .operations import (
@@ -169,7 +169,12 @@ def _bridge_sysctls(draft: Draft, wanted: Network, link: Link) -> None:
     """
     wants: dict[str, str] = {}
     globally = draft.observed.sysctls.get(V4)
-    if not wanted.internal and any(subnet.version == 4 for subnet in wanted.subnets) and globally is not None and globally.value == "1":
+    if (
+        is_routed(draft, wanted)
+        and any(subnet.version == 4 for subnet in wanted.subnets)
+        and globally is not None
+        and globally.value == "1"
+    ):
         # Else it follows when that is set.
         wants["ipv4/conf/{}/forwarding"] = "1"
     if wanted.mtu >= fields.IPV6_LEAST_MTU:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union
 
 from .._spec.fields import IPAddress, IPNetwork
 from .._spec.network import Network
@@ -96,20 +96,20 @@ class Zones:
     others: frozenset[str] = frozenset()
 
 
-Elements = Mapping[str, frozenset[str]]
-"""Of sets and maps, by the block of the ruleset; see ruleset.PER_SANDBOX."""
+Parts = Mapping[str, Union[frozenset[str], tuple[str, ...]]]
+"""What comes and goes with sandboxes and policies, by the block of the ruleset: elements of sets and maps, lines of chains."""
 
 
 @dataclass(frozen=True)
 class Ruleset:
     """Our nftables tables.
 
-    ``frame``: all but what each sandbox adds, empty where there is no table. ``elements``: what the sandboxes add; None for
-    what the records on disk mean, where that is known to be what is loaded.
+    ``frame``: all but the parts, empty where there is no table. ``parts``: None for what the records on disk mean, where that
+    is known to be what is loaded.
     """
 
     frame: str = ""
-    elements: Elements | None = field(default_factory=dict, hash=False)
+    parts: Parts | None = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -222,6 +222,7 @@ class Observed:
     sysctl_dropin: str | None = None
     tables: Mapping[str, Ruleset] = field(default_factory=dict)
     unflushed: tuple[Flow, ...] = ()
+    counters: Mapping[str, int] = field(default_factory=dict)
     pinned: Mapping[str, bool] = field(default_factory=dict)
     views: Mapping[str, SandboxView] = field(default_factory=dict)
     occupants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

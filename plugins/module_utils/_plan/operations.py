@@ -12,7 +12,7 @@ from typing import Any
 
 from .._spec.fields import IPAddress
 from .books import Held
-from .observed import Elements, Flow, Link, Ruleset
+from .observed import Flow, Link, Parts, Ruleset
 
 
 class Phase(IntEnum):
@@ -270,7 +270,7 @@ class DeleteVeth(Operation):
 
 @dataclass(frozen=True)
 class LoadRules(Operation):
-    """Replace our nftables tables in one transaction; an empty frame removes them."""
+    """Make our nftables tables what they are to be, in one transaction; an empty frame removes them."""
 
     ruleset: Ruleset
     previous: Ruleset
@@ -280,14 +280,14 @@ class LoadRules(Operation):
 
 
 @dataclass(frozen=True)
-class ChangeElements(Operation):
-    """Add and remove elements of our tables, in one transaction."""
+class ChangeRules(Operation):
+    """Make parts of our tables what they are to be, in one transaction; both hold those only that differ."""
 
-    added: Elements = field(hash=False)
-    removed: Elements = field(hash=False)
+    parts: Parts = field(hash=False)
+    previous: Parts = field(hash=False)
 
     def inverse(self) -> tuple[Operation, ...]:
-        return (ChangeElements(self.removed, self.added),)
+        return (ChangeRules(self.previous, self.parts),)
 
 
 @dataclass(frozen=True)

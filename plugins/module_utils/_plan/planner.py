@@ -9,11 +9,13 @@ from collections.abc import Sequence
 
 from .._errors import InUse, InvalidArgument
 from .._spec.network import NetworkRequest, default_network
+from .._spec.policy import PolicyRequest
 from .._spec.sandbox import Sandbox, SandboxRequest
 from .draft import Draft
 from .firewall import plan_firewall
 from .forwarding import plan_forwarding
 from .networks import needs_settling, present_network, remove_network
+from .policies import find_target, lift_unlisted, plan_policy
 from .prune import plan_debris
 from .publishing import check_conflicts, plan_route_localnet
 from .rules import plan_rules
@@ -68,6 +70,17 @@ def plan_sandboxes(draft: Draft, requests: Sequence[SandboxRequest], *, exclusiv
     for follower in followers:
         if follower.id not in named:
             converge_sandbox(draft, follower)
+    _plan_host(draft)
+
+
+def plan_policies(draft: Draft, requests: Sequence[PolicyRequest], *, exclusive: bool = False) -> None:
+    """Plan every request. ``exclusive``: policies that are not listed are lifted, those of pod_sandbox apart."""
+    targets = [(find_target(draft, request), request) for request in requests]
+    _no_duplicates("policies", [f"{target.id} {item.name}" if target else item.title for target, item in targets])
+    if exclusive:
+        lift_unlisted(draft, requests)
+    for request in requests:
+        plan_policy(draft, request)
     _plan_host(draft)
 
 

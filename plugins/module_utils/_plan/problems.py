@@ -116,8 +116,8 @@ def _load_rules(operation: ops.LoadRules) -> str:
 
 
 @problem.register
-def _change_elements(operation: ops.ChangeElements) -> str:
-    return "nftables sets and maps lack elements or have foreign ones"
+def _change_rules(operation: ops.ChangeRules) -> str:
+    return "nftables sets, maps or chains of policies are not as they should be"
 
 
 @problem.register

@@ -23,16 +23,20 @@ def resolver_files(sandbox: Sandbox, networks: Mapping[str, Network], upstream: 
     return {f"{directory}/resolv.conf": resolv_conf(sandbox, networks, upstream), f"{directory}/hosts": hosts(sandbox)}
 
 
-def resolv_conf(sandbox: Sandbox, networks: Mapping[str, Network], upstream: Sequence[IPAddress]) -> str:
-    """The sandbox's own resolvers, else those of its first network with a way out, else none (resolv.conf(5))."""
-    attached = [networks[item.network] for item in sandbox.attachments if item.network in networks]
-    network = next((item for item in attached if not item.internal), attached[0] if attached else None)
+def resolvers(sandbox: Sandbox, networks: Mapping[str, Network], upstream: Sequence[IPAddress]) -> Sequence[IPAddress]:
+    """The sandbox's own, else those of its first network with a way out, else none. ``upstream``: those of the host."""
     if sandbox.dns is not None:
-        servers: Sequence[IPAddress] = sandbox.dns
-    elif network is not None and network.dns is not None:
-        servers = network.dns
-    else:
-        servers = () if network is None or network.internal else upstream
+        return sandbox.dns
+    network = _network(sandbox, networks)
+    if network is not None and network.dns is not None:
+        return network.dns
+    return () if network is None or network.internal else upstream
+
+
+def resolv_conf(sandbox: Sandbox, networks: Mapping[str, Network], upstream: Sequence[IPAddress]) -> str:
+    """See resolv.conf(5)."""
+    network = _network(sandbox, networks)
+    servers = resolvers(sandbox, networks, upstream)
     search = sandbox.dns_search if sandbox.dns_search is not None else (network.dns_search if network else ())
     options = sandbox.dns_options if sandbox.dns_options is not None else (network.dns_options if network else ())
     lines = [f"{MARK} {sandbox.name} ({sandbox.id})", *(f"nameserver {server}" for server in servers)]
@@ -41,6 +45,11 @@ def resolv_conf(sandbox: Sandbox, networks: Mapping[str, Network], upstream: Seq
     if options:
         lines.append("options " + " ".join(options))
     return "\n".join(lines) + "\n"
+
+
+def _network(sandbox: Sandbox, networks: Mapping[str, Network]) -> Network | None:
+    attached = [networks[item.network] for item in sandbox.attachments if item.network in networks]
+    return next((item for item in attached if not item.internal), attached[0] if attached else None)
 
 
 def hosts(sandbox: Sandbox) -> str:

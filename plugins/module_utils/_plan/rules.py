@@ -8,34 +8,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from .._spec import claims
 from .._spec.sandbox import Sandbox
 from .draft import UNKNOWN, Change, Draft
-from .observed import Elements, Flow, Ruleset
-from .operations import ChangeElements, FlushConntrack, LoadRules, NoteFlows, Phase
-from .ruleset import NAME, blocks, elements, frame, udp_flows
+from .egress import is_shared_set
+from .observed import Flow, Parts, Ruleset
+from .operations import ChangeRules, FlushConntrack, LoadRules, NoteFlows, Phase
+from .ruleset import NAME, blocks, frame, parts, udp_flows
 
 
 def plan_rules(draft: Draft) -> None:
-    """Elements where only those differ, else all of the rules; and what conntrack remembers of UDP ports that then lead elsewhere."""
+    """Parts where only those differ, else all of the rules; and what conntrack remembers of UDP ports that then lead elsewhere."""
     seen = draft.observed.tables[NAME]
     text = frame(draft.networks.values())
-    wanted_frame = draft.canonical(text)
-    same = seen.frame == wanted_frame
-    changed = draft.sandboxes.changed
-    if seen.elements is None and same:
+    wanted = draft.canonical(Ruleset(text, {})).frame
+    same = seen.frame == wanted
+    if seen.parts is None and same:
         # What is loaded is what the records mean: what did not change since need not be looked at.
-        before = elements((draft.observed.sandboxes[key] for key in changed if key in draft.observed.sandboxes), draft.observed.networks)
-        after = elements((draft.sandboxes[key] for key in changed if key in draft.sandboxes), draft.networks)
+        changed = _concerned(draft)
+        before, after = _recorded(draft, changed), _planned(draft, changed)
+        before, after = _not_shared(draft, before, after)
     else:
-        before = elements(draft.observed.sandboxes.values(), draft.observed.networks) if seen.elements is None else seen.elements
-        after = elements(draft.sandboxes.values(), draft.networks) if wanted_frame else {}
-    gone, new = _without(before, after), _without(items=after, others=before)
+        before = _recorded(draft, draft.observed.sandboxes) if seen.parts is None else seen.parts
+        after = draft.canonical(Ruleset(text, _planned(draft, draft.sandboxes))).parts or {} if wanted else {}
+    gone, new = _differences(before, after)
     stale = (*draft.observed.unflushed, *_led_elsewhere(gone, new))
     if not same or gone or new:
-        loaded, wanted = Ruleset(seen.frame, before), Ruleset(wanted_frame, after)
+        loaded, meant = Ruleset(seen.frame, before), Ruleset(wanted, after)
         draft.add(Phase.RULES, *([NoteFlows(stale, tuple(_led_elsewhere(gone=new, new=gone)))] if stale else []))
-        draft.add(Phase.RULES, ChangeElements(new, gone) if same else LoadRules(Ruleset(text, after), loaded))
-        draft.changes.append(_change(blocks(loaded), blocks(wanted), _unknown(draft, changed)))
+        draft.add(Phase.RULES, ChangeRules(new, gone) if same else LoadRules(Ruleset(text, after), loaded))
+        draft.changes.append(_change(blocks(loaded), blocks(meant), _unknown(draft)))
     elif stale:
         ports = sorted({f"udp {flow.port}" for flow in stale})
         draft.changes.append(Change("conntrack", "published ports", {"flows left over": ports}, {"flows left over": []}))
@@ -43,19 +45,51 @@ def plan_rules(draft: Draft) -> None:
         draft.add(Phase.RULES, FlushConntrack(stale))
 
 
+def _concerned(draft: Draft) -> list[str]:
+    """The sandboxes that changed, or whose networks did."""
+    names = {*draft.networks, *draft.observed.networks}
+    other = [name for name in names if draft.networks.get(name) != draft.observed.networks.get(name)]
+    followers = [key for name in other for key in draft.sandboxes.holders(claims.network(name))]
+    return list(dict.fromkeys((*draft.sandboxes.changed, *followers)))
+
+
+def _recorded(draft: Draft, keys: Iterable[str]) -> Parts:
+    known = draft.observed.sandboxes
+    return parts((known[key] for key in keys if key in known), draft.observed.networks, draft.observed.resolvers)
+
+
+def _planned(draft: Draft, keys: Iterable[str]) -> Parts:
+    known = draft.sandboxes
+    return parts((known[key] for key in keys if key in known), draft.networks, draft.observed.resolvers)
+
+
+def _not_shared(draft: Draft, before: Parts, after: Parts) -> tuple[Parts, Parts]:
+    """Without sets that policies of others use too, which were there and stay there."""
+    kept = {}
+    for block in (block for block in {**before, **after} if is_shared_set(block) and (block in before) != (block in after)):
+        holders = draft.observed.sandboxes.holders(claims.destinations(block.rpartition(" ")[2]))
+        if any(key not in draft.sandboxes.changed for key in holders):
+            kept[block] = before.get(block, after.get(block, frozenset()))
+    return {**before, **kept}, {**after, **kept}
+
+
 def rule_problems(draft: Draft) -> Callable[[Sandbox], list[str]]:
     """What a run would repair of the rules of each sandbox, in words."""
     seen = draft.observed.tables[NAME]
-    altered = seen.frame != draft.canonical(frame(draft.networks.values()))
-    foreign = {} if seen.elements is None else _without(seen.elements, elements(draft.sandboxes.values(), draft.networks))
+    text = frame(draft.networks.values())
+    altered = seen.frame != draft.canonical(Ruleset(text, {})).frame
+    loaded = seen.parts or {}
+    wanted = loaded if seen.parts is None else draft.canonical(Ruleset(text, _planned(draft, draft.sandboxes))).parts or {}
+    foreign = _without(loaded, wanted)
+    lacking = _without(wanted, loaded)
 
     def found(sandbox: Sandbox) -> list[str]:
-        own = elements((sandbox,), draft.networks)
+        own = _planned(draft, (sandbox.id,)) if lacking else {}
         names = {str(address) for item in sandbox.attachments for address in item.addresses}
         names.update(f'"{sandbox.veth_host(item.position)}"' for item in sandbox.attachments)
         faults = {
             "nftables rules are missing or altered": altered and bool(sandbox.attachments),
-            "nftables sets and maps lack elements": seen.elements is not None and bool(_without(own, seen.elements)),
+            "nftables sets and maps lack elements": any(_meet(items, own[block]) for block, items in lacking.items() if block in own),
             "nftables sets and maps have foreign elements": any(names & set(item.split()) for held in foreign.values() for item in held),
         }
         return [text for text, there in faults.items() if there]
@@ -63,17 +97,38 @@ def rule_problems(draft: Draft) -> Callable[[Sandbox], list[str]]:
     return found
 
 
-def _led_elsewhere(gone: Elements, new: Elements) -> Iterator[Flow]:
+def _meet(lacking: frozenset[str] | tuple[str, ...], own: frozenset[str] | tuple[str, ...]) -> bool:
+    """A chain of one's own that differs does so as a whole."""
+    return not (isinstance(lacking, frozenset) and isinstance(own, frozenset)) or bool(lacking & own)
+
+
+def _led_elsewhere(gone: Parts, new: Parts) -> Iterator[Flow]:
     """Flows that go where elements led that are gone, or nowhere, since they began before there was an element."""
     yield from udp_flows(gone)
     for flow in udp_flows(new):
         yield replace(flow, target=None)
 
 
-def _without(items: Elements, others: Elements) -> Elements:
-    """By block; blocks without any are left out."""
-    found = {block: held - others.get(block, frozenset()) for block, held in items.items()}
-    return {block: held for block, held in found.items() if held}
+def _differences(before: Parts, after: Parts) -> tuple[Parts, Parts]:
+    """What goes, and what comes. A set that policies brought and that only loses or gets elements is in both."""
+    gone, new = dict(_without(before, after)), dict(_without(items=after, others=before))
+    for block in (block for block in {**gone, **new} if is_shared_set(block) and block in before and block in after):
+        gone.setdefault(block, frozenset())
+        new.setdefault(block, frozenset())
+    return gone, new
+
+
+def _without(items: Parts, others: Parts) -> Parts:
+    """By block: elements that the others lack, chains that they have otherwise or not at all."""
+    found: dict[str, frozenset[str] | tuple[str, ...]] = {}
+    for block, held in items.items():
+        known = others.get(block)
+        if isinstance(held, frozenset) and isinstance(known, frozenset):
+            if held - known:
+                found[block] = held - known
+        elif held != known:
+            found[block] = held
+    return found
 
 
 def _change(before: dict[str, list[str]], after: dict[str, list[str]], unknown: list[str]) -> Change:
@@ -91,9 +146,10 @@ def _missing(items: Iterable[str], others: Iterable[str]) -> list[str]:
     return [item for item in items if item not in left_out]
 
 
-def _unknown(draft: Draft, changed: list[str]) -> list[str]:
+def _unknown(draft: Draft) -> list[str]:
     """What only a real run would know of sandboxes that are still to be made: names derived from ids, and addresses."""
     if not draft.check:
         return []
+    changed = draft.sandboxes.changed
     fresh = [draft.sandboxes[key] for key in changed if key in draft.sandboxes and key not in draft.observed.sandboxes]
     return [word for item in fresh for word in (item.id[:8], *(f"{a} . " for at in item.attachments for a in at.addresses))]

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 
+from .._spec.fields import IPAddress
 from .._spec.network import Network
 from .._spec.sandbox import Sandbox
+from . import egress
 from .firewall import MARK
-from .observed import Elements, Flow, Ruleset
+from .observed import Flow, Parts, Ruleset
 from .publishing import published, targets
+from .resolver import resolvers
 
 NAME = "podnet"
 FAMILIES = ("inet", "bridge")
@@ -30,11 +33,12 @@ SENDERS_OF = {4: "bridge set senders4", 6: "bridge set senders6"}
 TARGETS = "bridge set targets6"
 BESIDE = {4: "inet set beside4", 6: "inet set beside6"}
 MAPS = {(kind, version): f"inet map {kind}{version}" for kind in _KINDS for version in (4, 6)}
-PER_SANDBOX = (*MAPS.values(), *BESIDE.values(), PRIVATE, GUARDED, SENDERS, *SENDERS_OF.values(), TARGETS)
-"""The blocks whose elements are those of sandboxes; there may be thousands, and they change one by one."""
+HOMES = "bridge map homes"
+SHARED = (*MAPS.values(), *BESIDE.values(), PRIVATE, GUARDED, SENDERS, *SENDERS_OF.values(), TARGETS, HOMES, *egress.BLOCKS)
+"""The blocks of the frame whose elements come and go with sandboxes and policies; there may be thousands."""
 
 _TABLE = re.compile(r"table (\w+) \S+ \{\n(.*?)\n\}", re.DOTALL)
-_BLOCK = re.compile(r"\t(\w+ \S+) \{\n(.*?)\n\t\}", re.DOTALL)
+_BLOCK = re.compile(r"\t(\w+ \S+) \{\n(.*?)\n?\t\}", re.DOTALL)
 _ELEMENTS = re.compile(r"\n?\t\telements = \{ (.*?) \}", re.DOTALL)
 _ITEM = re.compile(r'(?:[^,"]|"[^"]*")+')
 _UDP = re.compile(r"(?:(\S+) \. )?udp \. (\d+)(?: .*)? : (\S+) \. (\d+)")
@@ -42,7 +46,7 @@ _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 
 
 def frame(networks: Iterable[Network]) -> str:
-    """Both tables but for the elements of PER_SANDBOX; empty text where there is no network.
+    """Both tables but for the parts; empty text where there is no network.
 
     Everything is decided in constant time, by sets and maps. Forwarding is a matter of pairs of bridges: ``may_pass`` holds
     those that may talk (a bridge with itself where ``inter_pod`` is true). What comes from outside is dropped unless it
@@ -75,6 +79,10 @@ def frame(networks: Iterable[Network]) -> str:
             _set("dns6", "ifname . ipv6_addr", _gateway_dns(closed, 6)),
             *(_map(f"{kind}{version}", _KEYS[kind].format(version), f"ipv{version}_addr . inet_service") for kind, version in MAPS),
             *(_set(f"beside{version}", f"ipv{version}_addr . ipv{version}_addr", (), interval=True) for version in BESIDE),
+            *(_set(f"metadata{version}", f"ipv{version}_addr", sorted(known)) for version, known in egress.METADATA.items()),
+            *(_map(f"{kind}{version}", f"ifname . ipv{version}_addr", "verdict") for kind, version in egress.DISPATCH),
+            _map("ceilings", "ifname", "verdict"),
+            *(_set(f"resolvers{version}", f"ifname . ipv{version}_addr . ipv{version}_addr", ()) for version in egress.RESOLVERS),
             *_INET,
             "}",
             f"table bridge {NAME} {{",
@@ -86,6 +94,10 @@ def frame(networks: Iterable[Network]) -> str:
             _set("senders6", "ifname . ipv6_addr", ()),
             # nft knows the target of a neighbour advertisement by name from 1.0.8 on.
             "\tset targets6 {\n\t\ttypeof iifname . @th,64,128\n\t}",
+            _map("homes", "ifname", "ether_addr"),
+            _set("routed", "ifname", ()),
+            _set("routed_macs", "ether_addr", ()),
+            _set("confined", "ifname", ()),
             *_BRIDGE,
             "}",
             "",
@@ -93,83 +105,87 @@ def frame(networks: Iterable[Network]) -> str:
     )
 
 
-def elements(sandboxes: Iterable[Sandbox], networks: Mapping[str, Network]) -> Elements:
-    """What these sandboxes add, for every block of PER_SANDBOX.
-
-    A link-local address is the one that the kernel makes of the MAC (RFC 4291, appendix A).
-    """
-    found: dict[str, set[str]] = {block: set() for block in PER_SANDBOX}
+def parts(sandboxes: Iterable[Sandbox], networks: Mapping[str, Network], upstream: Sequence[IPAddress]) -> Parts:
+    """What these sandboxes add, and all that the networks' policies do. ``upstream``: the host's resolvers."""
+    found: dict[str, frozenset[str] | tuple[str, ...]] = dict.fromkeys(SHARED, frozenset())
+    _merge(found, egress.network_parts(networks))
     closed = {name for name, network in networks.items() if not network.inter_pod}
     for sandbox in sandboxes:
-        if sandbox.removing:
-            continue
-        for item in sandbox.attachments:
-            peer = _quote(sandbox.veth_host(item.position))
-            found[GUARDED].add(peer)
-            found[SENDERS].add(f"{peer} . {item.mac}")
-            if item.network in closed:
-                found[PRIVATE].add(peer)
-            for own in (*item.addresses, link_local(item.mac)):
-                found[SENDERS_OF[own.version]].add(f"{peer} . {own}")
-                if own.version == 6:
-                    found[TARGETS].add(f"{peer} . {int(own):#x}")
-        for version, (home, address) in targets(sandbox, networks).items() if sandbox.port_forwards else ():
-            others = {item.network for item in sandbox.attachments} & networks.keys() - {home.name}
-            subnets = (subnet for name in others for subnet in networks[name].subnets)
-            found[BESIDE[version]].update(f"{address} . {subnet}" for subnet in subnets if subnet.version == version)
-        for forward, version, address in published(sandbox, networks):
-            where = "" if forward.anywhere else f"{forward.host_address} . "
-            found[MAPS["any" if forward.anywhere else "host", version]].update(
-                f"{where}{forward.protocol} . {forward.host_port + offset} : {address} . {forward.container_port + offset}"
-                for offset in range(forward.count)
-            )
-    return {block: frozenset(items) for block, items in found.items()}
+        if not sandbox.removing:
+            _merge(found, _sandbox_parts(sandbox, networks, closed))
+            _merge(found, egress.sandbox_parts(sandbox, networks, resolvers(sandbox, networks, upstream)))
+    return found
+
+
+def _sandbox_parts(sandbox: Sandbox, networks: Mapping[str, Network], closed: Collection[str]) -> Parts:
+    found = egress.Collected()
+    for item in sandbox.attachments:
+        peer = _quote(sandbox.veth_host(item.position))
+        found.add(GUARDED, peer)
+        found.add(SENDERS, f"{peer} . {item.mac}")
+        if item.network in closed:
+            found.add(PRIVATE, peer)
+        if item.network in networks:
+            found.add(HOMES, f"{peer} : {networks[item.network].mac}")
+        for own in item.senders():
+            found.add(SENDERS_OF[own.version], f"{peer} . {own}")
+            if own.version == 6:
+                found.add(TARGETS, f"{peer} . {int(own):#x}")
+    for version, (home, address) in targets(sandbox, networks).items() if sandbox.port_forwards else ():
+        others = {item.network for item in sandbox.attachments} & networks.keys() - {home.name}
+        for subnet in (subnet for name in others for subnet in networks[name].subnets):
+            if subnet.version == version:
+                found.add(BESIDE[version], f"{address} . {subnet}")
+    for forward, version, address in published(sandbox, networks):
+        where = "" if forward.anywhere else f"{forward.host_address} . "
+        block = MAPS["any" if forward.anywhere else "host", version]
+        for offset in range(forward.count):
+            port = f"{forward.protocol} . {forward.host_port + offset}"
+            found.add(block, f"{where}{port} : {address} . {forward.container_port + offset}")
+    return found.parts()
+
+
+def _merge(found: dict[str, frozenset[str] | tuple[str, ...]], more: Parts) -> None:
+    for block, items in more.items():
+        known = found.get(block)
+        found[block] = known | items if isinstance(known, frozenset) and isinstance(items, frozenset) else items
 
 
 def parsed(listing: str) -> Ruleset:
     """What nft lists of our tables. Set elements come in no fixed order; everything else does."""
-    found: dict[str, frozenset[str]] = dict.fromkeys(PER_SANDBOX, frozenset())
-    family = ""
-
-    def block(match: re.Match[str]) -> str:
-        held = _ELEMENTS.search(match[2])
-        if held is None:
-            return match[0]
-        name = f"{family} {match[1]}"
-        items = [" ".join(item.split()) for item in _ITEM.findall(held[1])]
-        if name in PER_SANDBOX:
-            found[name] = frozenset(map(_named, items)) if name in MAPS.values() else frozenset(items)
-            return match[0].replace(held[0], "")
-        return match[0].replace(held[1], ", ".join(sorted(items)))
-
+    found: dict[str, frozenset[str] | tuple[str, ...]] = dict.fromkeys(SHARED, frozenset())
     tables = []
     for table in _TABLE.finditer(listing):
-        family = table[1]
-        tables.append(_BLOCK.sub(block, table[0]))
+        kept = []
+        for match in _BLOCK.finditer(table[2]):
+            name, text = f"{table[1]} {match[1]}", match[2]
+            held = _ELEMENTS.search(text)
+            items = frozenset(" ".join(item.split()) for item in _ITEM.findall(held[1])) if held else frozenset()
+            if egress.is_dynamic(name):
+                found[name] = items if match[1].startswith("set") else _lines(match[1], text)
+                continue
+            if name in SHARED:
+                found[name] = frozenset(map(_named, items)) if name in MAPS.values() else items
+                text = text.replace(held[0], "") if held else text
+            elif held:
+                text = text.replace(held[1], ", ".join(sorted(items)))
+            kept.append(f"\t{match[1]} {{\n{text}\n\t}}")
+        comment = next((line for line in table[2].splitlines() if line.startswith("\tcomment ")), "")
+        tables.append("\n".join((f"table {table[1]} {NAME} {{", comment, *kept, "}")))
     return Ruleset("\n".join(tables), found)
 
 
-def udp_flows(items: Elements) -> Iterator[Flow]:
+def _lines(block: str, text: str) -> tuple[str, ...]:
+    """Of a chain; a counter has none that matter."""
+    return tuple(line.strip() for line in text.splitlines()) if block.startswith("chain") else ()
+
+
+def udp_flows(items: Parts) -> Iterator[Flow]:
     """Where elements of the ports' maps lead UDP."""
     for (_kind, version), block in MAPS.items():
         for match in filter(None, map(_UDP.fullmatch, items.get(block, ()))):
             host, port, address, at = match.groups()
             yield Flow(version, ip_address(host) if host else None, int(port), (ip_address(address), int(at)))
-
-
-def script(ruleset: Ruleset) -> str:
-    """The statements that make it."""
-    return f"{ruleset.frame}\n{statements('add', ruleset.elements or {})}" if ruleset.frame else ""
-
-
-def statements(verb: str, items: Elements) -> str:
-    """Of "add" or "delete"."""
-    lines = []
-    for block, held in items.items():
-        family, _kind, name = block.split()
-        if held:
-            lines.append(f"{verb} element {family} {NAME} {name} {{ {', '.join(sorted(held))} }}\n")
-    return "".join(lines)
 
 
 def blocks(ruleset: Ruleset) -> dict[str, list[str]]:
@@ -180,9 +196,9 @@ def blocks(ruleset: Ruleset) -> dict[str, list[str]]:
             held = _ELEMENTS.search(block[2])
             lines = held[1].split(", ") if held else [line.strip() for line in block[2].splitlines()]
             found[f"{table[1]} {block[1]}"] = [] if not held and not block[1].startswith("chain") else lines
-    for name, items in (ruleset.elements or {}).items():
-        if name in found:
-            found[name] = sorted(items)
+    for name, items in (ruleset.parts or {}).items():
+        if name in found or egress.is_dynamic(name):
+            found[name] = list(items) if isinstance(items, tuple) else sorted(items)
     return found
 
 
@@ -214,6 +230,7 @@ _INET = (
     "\t}",
     "\tchain forward {",
     f"\t\ttype filter hook forward priority filter - {-PRIORITY}; policy accept;",
+    "\t\tiifname @bridges jump egress",
     "\t\tiifname @internal goto within",
     "\t\toifname @internal drop",
     "\t\tiifname @bridges oifname @bridges goto between",
@@ -240,7 +257,27 @@ _INET = (
     "\t}",
     "\tchain input {",
     "\t\ttype filter hook input priority filter; policy accept;",
+    "\t\tiifname @bridges jump egress",
     "\t\tiifname @closed jump to_host",
+    "\t}",
+    # What the policies say of it; see egress.py. The networks' are a ceiling for those of their sandboxes.
+    "\tchain egress {",
+    # Neighbour discovery that was not forwarded (RFC 4861), and what never is.
+    "\t\tip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
+    "\t\tip6 daddr ff02::/16 icmpv6 type { mld-listener-report, mld2-listener-report } return",
+    "\t\tct direction reply return",
+    "\t\tmeta l4proto { icmp, ipv6-icmp } ct state related return",
+    "\t\tiifname vmap @ceilings",
+    "\t\tiifname . ip saddr vmap @policies4",
+    "\t\tiifname . ip6 saddr vmap @policies6",
+    "\t\tiifname . ip saddr vmap @limits4",
+    "\t\tiifname . ip6 saddr vmap @limits6",
+    "\t}",
+    "\tchain output_filter {",
+    "\t\ttype filter hook output priority filter; policy accept;",
+    # That neighbours are reached by way of the host is meant.
+    "\t\toifname @bridges icmp type redirect drop",
+    "\t\toifname @bridges icmpv6 type nd-redirect drop",
     "\t}",
     "\tchain to_host {",
     "\t\tct state established,related accept",
@@ -274,6 +311,25 @@ _BRIDGE = (
     # Ahead of br_netfilter, and of what the bridge learns.
     "\t\ttype filter hook prerouting priority -350; policy accept;",
     "\t\tiifname @guarded jump sender",
+    "\t\tiifname @routed goto from_routed",
+    "\t\tether daddr @routed_macs goto to_routed",
+    "\t}",
+    # What a bound sandbox exchanges with neighbours goes through the host, which tracks it in both directions.
+    "\tchain from_routed {",
+    "\t\tether type arp return",
+    "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } return",
+    "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 goto to_many",
+    "\t\tether daddr set iifname map @homes meta pkttype set host",
+    "\t}",
+    "\tchain to_routed {",
+    "\t\tether type arp return",
+    "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
+    "\t\tip6 daddr fe80::/10 return",
+    "\t\tether daddr set iifname map @homes meta pkttype set host",
+    "\t}",
+    "\tchain to_many {",
+    "\t\tcounter",
+    "\t\tiifname @confined drop",
     "\t}",
     # What a sandbox sends, raw frames too: from its own MAC and addresses, or not at all.
     "\tchain sender {",
@@ -285,23 +341,23 @@ _BRIDGE = (
     "\t}",
     "\tchain sender_arp {",
     "\t\tiifname . arp saddr ether != @senders counter drop",
-    "\t\tiifname . arp saddr ip @senders4 accept",
+    "\t\tiifname . arp saddr ip @senders4 return",
     # Asking whether somebody has an address (RFC 5227).
-    "\t\tarp saddr ip 0.0.0.0 arp operation request accept",
+    "\t\tarp saddr ip 0.0.0.0 arp operation request return",
     "\t\tcounter drop",
     "\t}",
     "\tchain sender4 {",
     "\t\tudp sport 67 counter drop",
-    "\t\tiifname . ip saddr @senders4 accept",
+    "\t\tiifname . ip saddr @senders4 return",
     "\t\tcounter drop",
     "\t}",
     "\tchain sender6 {",
     "\t\tudp sport 547 counter drop",
     "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop",
     "\t\ticmpv6 type nd-neighbor-advert iifname . @th,64,128 != @targets6 counter drop",
-    "\t\tiifname . ip6 saddr @senders6 accept",
+    "\t\tiifname . ip6 saddr @senders6 return",
     # Duplicate address detection, and listeners that have no address yet (RFC 4862, RFC 3590).
-    "\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } accept",
+    "\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } return",
     "\t\tcounter drop",
     "\t}",
     "\tchain forward {",
@@ -310,12 +366,6 @@ _BRIDGE = (
     f"\t\tiifname @private oifname @private meta mark & {_MARK} != {_MARK} drop",
     "\t}",
 )
-
-
-def link_local(mac: str) -> IPv6Address:
-    """RFC 4291, appendix A: modified EUI-64."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes((octets[0] ^ 2,)) + octets[1:3] + b"\xff\xfe" + octets[3:])
 
 
 def _may_pass(networks: list[Network]) -> list[tuple[str, str]]:

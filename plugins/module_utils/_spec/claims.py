@@ -33,6 +33,16 @@ def port(protocol: str, number: int) -> str:
     return f"port {protocol} {number}"
 
 
+def destinations(name: str) -> str:
+    """Being bound by a policy that uses this set of the rules."""
+    return f"set {name}"
+
+
+def bound(bridge: str) -> str:
+    """Being attached to it, with a policy of one's own."""
+    return f"bound {bridge}"
+
+
 def loopback(bridge: str) -> str:
     """Being attached to it, and publishing something on the host's 127.0.0.1."""
     return f"loopback {bridge}"

@@ -12,6 +12,17 @@ Interval = tuple[int, int]
 """First and last, both included."""
 
 
+def merged(spans: Iterable[Interval]) -> list[Interval]:
+    """The same numbers in as few intervals as there can be; the spans may overlap."""
+    out: list[Interval] = []
+    for start, end in sorted(spans):
+        if out and start <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
 def without(spans: Iterable[Interval], holes: Iterable[Interval]) -> list[Interval]:
     """What is left of the spans, which must be disjoint; the holes may overlap."""
     cuts = sorted(holes)

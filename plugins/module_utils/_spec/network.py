@@ -15,6 +15,7 @@ from typing import Any
 from .._errors import InvalidArgument
 from . import fields
 from .fields import IPAddress, IPNetwork
+from .policy import Policy
 from .pool import Pool, PoolRange, network_text, never_leased, refuse_overlaps
 
 ISOLATION = ("strict", "normal", "none")
@@ -56,6 +57,7 @@ class Network:
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     firewall: str = "auto"
+    policies: tuple[Policy, ...] = ()
     removing: bool = field(default=False, compare=False)
     settling: bool = field(default=False, compare=False)
 
@@ -110,13 +112,15 @@ class Network:
         }
 
     def as_record(self) -> dict[str, Any]:
-        return {**self.as_dict(), "id": self.id, "removing": self.removing, "settling": self.settling}
+        policies = [policy.as_record() for policy in self.policies]
+        return {**self.as_dict(), "id": self.id, "policies": policies, "removing": self.removing, "settling": self.settling}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Network:
         request = NetworkRequest.from_options(record, where="record")
         network = request.resolve(None, new_id=fields.object_id("id", record["id"]), default_mtu=1500)
-        return replace(network, removing=bool(record["removing"]), settling=bool(record["settling"]))
+        policies = tuple(Policy.from_record(item) for item in record["policies"])
+        return replace(network, policies=policies, removing=bool(record["removing"]), settling=bool(record["settling"]))
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,7 @@ class NetworkRequest:
             dns_search=value("dns_search", ()),
             dns_options=value("dns_options", ()),
             firewall=value("firewall", FIREWALL[0]),
+            policies=recorded.policies if recorded else (),
         )
         if network.isolation not in ISOLATION:
             raise InvalidArgument.of("isolation", network.isolation, f"is none of {', '.join(ISOLATION)}")

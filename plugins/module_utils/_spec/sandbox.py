@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
 from typing import Any
 
 from .._errors import InvalidArgument
@@ -14,6 +15,7 @@ from . import claims, fields
 from .fields import IPAddress
 from .forward import PortForward, port_forwards
 from .network import derived_mac
+from .policy import DEFAULT, Policy, PolicyRequest, sandbox_policy, set_names, with_policy
 
 NAMESPACES = ("net", "ipc", "uts", "pid")
 DEFAULT_NAMESPACES = ("net", "ipc", "uts")
@@ -34,6 +36,12 @@ class Attachment:
     addresses: tuple[IPAddress, ...] = ()
     position: int = 0
 
+    def senders(self) -> tuple[IPAddress, ...]:
+        """What it may send from: its addresses, and the link-local one that the kernel makes of the MAC (RFC 4291, appendix A)."""
+        octets = bytes.fromhex(self.mac.replace(":", ""))
+        link_local = b"\xfe\x80" + bytes(6) + bytes((octets[0] ^ 2,)) + octets[1:3] + b"\xff\xfe" + octets[3:]
+        return (*self.addresses, IPv6Address(link_local))
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.network,
@@ -46,10 +54,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """One sandbox as in effect. The resolver fields None mean "as the network says".
-
-    ``egress`` is kept in the record for the module that declares it.
-    """
+    """One sandbox as in effect. The resolver fields None mean "as the network says". ``policies``: its own, by name."""
 
     id: str
     name: str
@@ -68,7 +73,7 @@ class Sandbox:
     labels: tuple[tuple[str, str], ...] = ()
     persistent: bool = True
     port_forwards: tuple[PortForward, ...] = ()
-    egress: None = None
+    policies: tuple[Policy, ...] = ()
     removing: bool = field(default=False, compare=False)
 
     @property
@@ -108,6 +113,10 @@ class Sandbox:
                 yield claims.address(item.network, address)
         for root in self.rootfs:
             yield claims.root(root)
+        for item in self.attachments if self.policies else ():
+            yield claims.bound(item.network)
+        for name in set_names(self.policies):
+            yield claims.destinations(name)
         for forward in self.port_forwards:
             for number in forward.host_ports:
                 yield claims.port(forward.protocol, number)
@@ -141,10 +150,13 @@ class Sandbox:
             "labels": dict(self.labels),
             "persistent": self.persistent,
             "port_forwards": [item.as_dict() for item in self.port_forwards],
+            "egress": next((policy.as_options() for policy in self.policies if policy.name == DEFAULT), None),
         }
 
     def as_record(self) -> dict[str, Any]:
-        return {**self.as_dict(), "egress": self.egress, "removing": self.removing}
+        whole = {**self.as_dict(), "policies": [policy.as_record() for policy in self.policies], "removing": self.removing}
+        del whole["egress"]
+        return whole
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Sandbox:
@@ -162,7 +174,8 @@ class Sandbox:
             for item in record["networks"]
         )
         sandbox = request.resolve(None, new_id=fields.object_id("id", record["id"]), attachments=attachments)
-        return replace(sandbox, removing=bool(record["removing"]))
+        policies = tuple(Policy.from_record(item) for item in record["policies"])
+        return replace(sandbox, policies=policies, removing=bool(record["removing"]))
 
 
 @dataclass(frozen=True)
@@ -199,6 +212,7 @@ class SandboxRequest:
     labels: tuple[tuple[str, str], ...] | None = None
     persistent: bool | None = None
     port_forwards: tuple[PortForward, ...] | None = None
+    egress: PolicyRequest | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], *, where: str = "") -> SandboxRequest:
@@ -236,6 +250,7 @@ class SandboxRequest:
             labels=single("labels", fields.labels),
             persistent=options.get("persistent"),
             port_forwards=single("port_forwards", port_forwards),
+            egress=single("egress", sandbox_policy),
         )
         if request.name is None and request.id is None:
             raise InvalidArgument(f"{named('name')} is required (or id, for a sandbox that exists)")
@@ -275,9 +290,18 @@ class SandboxRequest:
             labels=value("labels", ()),
             persistent=value("persistent", True),
             port_forwards=value("port_forwards", ()),
+            policies=self._policies(recorded),
         )
         _check(sandbox)
         return sandbox
+
+    def _policies(self, recorded: Sandbox | None) -> tuple[Policy, ...]:
+        """``egress`` is the whole of the policy of that name; omitted, what there is stays."""
+        known = recorded.policies if recorded else ()
+        if self.egress is None:
+            return known
+        policy = self.egress.resolve(None, origin="pod_sandbox")
+        return known if policy in known else with_policy(known, policy.name, policy)
 
     def wants_network(self) -> bool:
         return self.networks is not None or self.addresses is not None
@@ -287,10 +311,10 @@ def _check(sandbox: Sandbox) -> None:
     if not sandbox.namespaces:
         raise InvalidArgument("namespaces: a sandbox owns at least one of net, ipc, uts, pid")
     resolver = (sandbox.dns, sandbox.dns_search, sandbox.dns_options)
-    needs_net = sandbox.attachments or sandbox.rootfs or sandbox.hosts or sandbox.port_forwards
+    needs_net = sandbox.attachments or sandbox.rootfs or sandbox.hosts or sandbox.port_forwards or sandbox.policies
     if not sandbox.has_net and (needs_net or any(item is not None for item in resolver)):
         raise InvalidArgument(
-            "namespaces: without net there is no network, dns, hosts, rootfs or port_forwards to set; add net or leave those out"
+            "namespaces: without net there is no network, dns, hosts, rootfs, port_forwards or egress to set; add net or leave those out"
         )
     if "pid" in sandbox.namespaces and not sandbox.pause:
         raise InvalidArgument("pause: a pid namespace dies with its first process, so pid in namespaces needs pause: true")

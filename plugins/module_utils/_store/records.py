@@ -19,9 +19,12 @@ from .._spec.sandbox import Sandbox
 from . import files, index, leases, paths
 from .index import Index
 
-SCHEMA = 1
+SCHEMA = 2
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    # Nothing was bound by policies.
+    1: lambda record: {**record, "policies": []},
+}
 """By the schema that it reads: makes of a record the one of the next schema."""
 
 _PLURAL = {"network": "networks", "sandbox": "sandboxes"}

@@ -1,0 +1,249 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What egress policies mean in nftables.
+
+Whatever a sandbox sends is checked by the host: what is routed, and what is for the host itself, in the inet table, told by
+bridge and source address, which the bridge table has checked against the port it came in by. What a bound sandbox exchanges
+with neighbours is routed through the host as well (its frames are turned over to the host in the bridge table), so that one
+stateful chain sees both directions. Destinations are those that the sandbox asked for (``ct original``), not what a published
+port made of them. Answers to what others began pass (``ct direction reply``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from .._spec.fields import IPAddress
+from .._spec.network import Network
+from .._spec.policy import BITS, Allowance, Policy, ports_name, prefixes
+from .._spec.sandbox import Sandbox
+from .observed import Parts
+
+LOG_PREFIX = "podnet-egress-denied: "
+LOG_GROUP = 4096
+"""Of nfnetlink_log, for hosts whose kernel log is not their own."""
+
+METADATA = {
+    4: (
+        # EC2, Google, Azure, OpenStack, DigitalOcean, Hetzner, Oracle, ...: the link-local address of instance metadata.
+        "169.254.169.254",
+        # ECS task metadata and credentials (docs.aws.amazon.com/AmazonECS, task-metadata-endpoint-v4), EKS pod identity.
+        "169.254.170.2",
+        "169.254.170.23",
+        # Azure's platform address (learn.microsoft.com/azure/virtual-network, what-is-ip-address-168-63-129-16).
+        "168.63.129.16",
+        # Alibaba Cloud instance metadata (alibabacloud.com/help/ecs, view-instance-metadata).
+        "100.100.100.200",
+        # Oracle Cloud at Customer and classic instance metadata (docs.oracle.com).
+        "192.0.0.192",
+    ),
+    6: (
+        # EC2 and EKS pod identity by IPv6 (docs.aws.amazon.com/AWSEC2, instancedata-data-retrieval).
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        # Google Compute Engine by IPv6 (cloud.google.com/compute/docs/metadata).
+        "fd20:ce::254",
+        # OpenStack by IPv6 (docs.openstack.org/nova, metadata-service).
+        "fe80::a9fe:a9fe",
+    ),
+}
+
+VERSIONS = (4, 6)
+_FAMILY = {4: "ip", 6: "ip6"}
+_ICMP = {4: "icmp", 6: "ipv6-icmp"}
+DISPATCH = {(kind, version): f"inet map {kind}{version}" for kind in ("policies", "logs", "limits") for version in VERSIONS}
+CEILINGS = "inet map ceilings"
+RESOLVERS = {version: f"inet set resolvers{version}" for version in VERSIONS}
+ROUTED = "bridge set routed"
+ROUTED_MACS = "bridge set routed_macs"
+CONFINED = "bridge set confined"
+BLOCKS = (*DISPATCH.values(), CEILINGS, *RESOLVERS.values(), ROUTED, ROUTED_MACS, CONFINED)
+"""The sets and maps that policies have elements in."""
+
+_CHAINS = ("sandbox_", "deny_", "log_", "limit_", "ceiling_")
+_SETS = {"to4_": "ipv4_addr", "to6_": "ipv6_addr", "ports_": "inet_service"}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Policies on one target, taken together: any that is enforced makes those that only audit allow nothing."""
+
+    policies: tuple[Policy, ...]
+
+    @property
+    def enforced(self) -> bool:
+        return any(policy.enforced for policy in self.policies)
+
+    @property
+    def counting(self) -> tuple[Policy, ...]:
+        """Those whose allowances count."""
+        return tuple(policy for policy in self.policies if policy.enforced or not self.enforced)
+
+    @property
+    def logs(self) -> bool:
+        return any(policy.log_denied for policy in self.policies)
+
+    @property
+    def allows_metadata(self) -> bool:
+        return any(policy.allow_metadata for policy in self.policies)
+
+    @property
+    def keeps_established(self) -> bool:
+        return all(policy.established == "keep" for policy in self.policies)
+
+    @property
+    def max_connections(self) -> int | None:
+        return min((policy.max_connections for policy in self.policies if policy.max_connections is not None), default=None)
+
+
+def is_dynamic(block: str) -> bool:
+    """Whether it comes and goes with policies."""
+    _family, kind, name = block.split(" ", 2)
+    return kind == "counter" or name.startswith(_CHAINS if kind == "chain" else tuple(_SETS))
+
+
+def is_shared_set(block: str) -> bool:
+    return block.startswith("inet set ") and is_dynamic(block)
+
+
+def set_type(block: str) -> str:
+    """Of a set that comes and goes with policies."""
+    name = block.rpartition(" ")[2]
+    return next(kind for start, kind in _SETS.items() if name.startswith(start))
+
+
+def counter_names(target: str, policy: str) -> tuple[str, str]:
+    """Of what the policy has allowed, and of what its target was denied; see target_of()."""
+    return f"allowed_{target}_{policy}", f"denied_{target}"
+
+
+def target_of(owner: Sandbox | Network) -> str:
+    return owner.id[:8] if isinstance(owner, Sandbox) else f"on_{owner.name}"
+
+
+def network_parts(networks: Mapping[str, Network]) -> Parts:
+    """Of the policies that bind whole networks."""
+    found = Collected()
+    for network in networks.values():
+        if network.policies and not network.removing:
+            bound = Bound(network.policies)
+            found.add(CEILINGS, f'"{network.name}" : jump ceiling_{network.name}')
+            logs = [f"iifname . {_FAMILY[version]} saddr vmap @logs{version}" for version in VERSIONS] if bound.logs else []
+            _collect_chains(found, bound, f"ceiling_{network.name}", target_of(network), logs)
+    return found.parts()
+
+
+def sandbox_parts(sandbox: Sandbox, networks: Mapping[str, Network], servers: Sequence[IPAddress]) -> Parts:
+    """Of the policies that bind one sandbox, its own and its networks'. ``servers``: its resolvers."""
+    found = Collected()
+    own, target = Bound(sandbox.policies), target_of(sandbox)
+    bounds = [own] if own.policies else []
+    for item in sandbox.attachments:
+        ceiling = Bound(networks[item.network].policies if item.network in networks else ())
+        here = [bound for bound in (own, ceiling) if bound.policies]
+        if not here:
+            continue
+        bounds += [ceiling] if ceiling.policies else []
+        peer = f'"{sandbox.veth_host(item.position)}"'
+        found.add(ROUTED, peer)
+        found.add(ROUTED_MACS, item.mac)
+        if any(bound.enforced for bound in here):
+            found.add(CONFINED, peer)
+        jumps = {
+            "policies": f"sandbox_{target}" if own.policies else "",
+            "logs": f"log_{target}" if any(bound.logs for bound in here) else "",
+            "limits": f"limit_{target}" if any(bound.max_connections for bound in here) else "",
+        }
+        for address in item.senders():
+            key = f'"{item.network}" . {address}'
+            for kind, chain in jumps.items():
+                if chain:
+                    found.add(DISPATCH[kind, address.version], f"{key} : jump {chain}")
+            for server in servers:
+                if server.version == address.version:
+                    found.add(RESOLVERS[address.version], f"{key} . {server}")
+    if own.policies:
+        _collect_chains(found, own, f"sandbox_{target}", target, [f"jump log_{target}"] if own.logs else [])
+    if any(bound.logs for bound in bounds):
+        prefix = f'log prefix "{LOG_PREFIX}{sandbox.name} {sandbox.id} "'
+        found.chain(f"log_{target}", f"limit rate 5/minute {prefix} {prefix} group {LOG_GROUP}")
+    limits = [bound.max_connections for bound in bounds if bound.max_connections is not None]
+    if limits:
+        verdict = " drop" if any(bound.enforced for bound in bounds) else ""
+        found.chain(f"limit_{target}", f"ct state new ct count over {min(limits)} counter{verdict}")
+    return found.parts()
+
+
+class Collected:
+    """Parts while they are put together."""
+
+    def __init__(self) -> None:
+        self._elements: dict[str, set[str]] = {}
+        self._others: dict[str, frozenset[str] | tuple[str, ...]] = {}
+
+    def add(self, block: str, element: str) -> None:
+        self._elements.setdefault(block, set()).add(element)
+
+    def chain(self, name: str, *lines: str) -> None:
+        self._others[f"inet chain {name}"] = lines
+
+    def counter(self, name: str) -> None:
+        self._others[f"inet counter {name}"] = ()
+
+    def set(self, name: str, elements: frozenset[str]) -> None:
+        self._others[f"inet set {name}"] = elements
+
+    def parts(self) -> Parts:
+        return {**{block: frozenset(items) for block, items in self._elements.items()}, **self._others}
+
+
+def _collect_chains(found: Collected, bound: Bound, chain: str, target: str, logs: Sequence[str]) -> None:
+    """A chain that returns for what is allowed, and one for what is not, with the sets and counters that they use."""
+    found.chain(chain, *_allowing(bound, target), f"goto deny_{target}")
+    found.chain(f"deny_{target}", f'counter name "denied_{target}"', *logs, *(["drop"] if bound.enforced else []))
+    for policy in bound.policies:
+        for name in counter_names(target, policy.name):
+            found.counter(name)
+        for allowance in policy.allowances if policy in bound.counting else ():
+            for version in allowance.versions:
+                found.set(f"to{version}_{allowance.digest}", _destinations(allowance, version))
+            for _protocol, ports in allowance.ports:
+                found.set(ports_name(ports), frozenset(ports))
+
+
+def _allowing(bound: Bound, target: str) -> Iterator[str]:
+    if bound.keeps_established:
+        yield "ct state established return"
+    if not bound.allows_metadata:
+        for version in VERSIONS:
+            yield f"ct original {_FAMILY[version]} daddr @metadata{version} goto deny_{target}"
+    for policy in [policy for policy in bound.policies if policy.allow_dns][:1]:
+        for version, family in _FAMILY.items():
+            resolver = f"iifname . {family} saddr . ct original {family} daddr @resolvers{version}"
+            # nft knows what a port is by the protocol that it belongs to.
+            for protocol in ("tcp", "udp"):
+                yield f"meta l4proto {protocol} ct original proto-dst 53 {resolver} {_passes(target, policy)}"
+    for policy in bound.counting:
+        passes = _passes(target, policy)
+        for allowance in policy.allowances:
+            for version in allowance.versions:
+                to = f"ct original {_FAMILY[version]} daddr @to{version}_{allowance.digest}"
+                if allowance.any_protocol:
+                    yield f"{to} {passes}"
+                for protocol, ports in allowance.ports:
+                    yield f"meta l4proto {protocol} ct original proto-dst @{ports_name(ports)} {to} {passes}"
+                if allowance.icmp:
+                    yield f"meta l4proto {_ICMP[version]} {to} {passes}"
+
+
+def _passes(target: str, policy: Policy) -> str:
+    return f'counter name "{counter_names(target, policy.name)[0]}" return'
+
+
+@cache
+def _destinations(allowance: Allowance, version: int) -> frozenset[str]:
+    nets = prefixes(version, allowance.destinations(version))
+    return frozenset(str(net.network_address) if net.prefixlen == BITS[version] else str(net) for net in nets)

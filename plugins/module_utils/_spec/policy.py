@@ -1,0 +1,328 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Egress policies as declared: where what a sandbox sends may go."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .._errors import InvalidArgument
+from . import fields, intervals
+from .fields import IPNetwork
+
+DEFAULT = "default"
+STATES = ("present", "absent")
+ESTABLISHED = ("drop", "keep")
+MODES = ("enforce", "audit")
+PROTOCOLS = ("tcp", "udp", "sctp")
+BITS = {4: 32, 6: 128}
+
+_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_PROTOCOL_PORTS = re.compile(r"([0-9-]+)/([a-z]+)")
+_RULE_KEYS = ("cidrs", "except", "ports", "icmp")
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """These destinations, by these ports and ICMP; by any protocol where neither is named.
+
+    ``cidrs`` and ``excluded`` are canonical texts, sorted. ``ports``: per protocol, sorted; each a port or first-last.
+    """
+
+    cidrs: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
+    ports: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    icmp: bool = False
+
+    @property
+    def any_protocol(self) -> bool:
+        return not self.ports and not self.icmp
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions of its destinations."""
+        return tuple(version for version in (4, 6) if any((":" in text) == (version == 6) for text in self.cidrs))
+
+    @property
+    def digest(self) -> str:
+        """The same for the same destinations."""
+        return hashlib.sha256(" ".join((*self.cidrs, "-", *self.excluded)).encode()).hexdigest()[:16]
+
+    def destinations(self, version: int) -> list[intervals.Interval]:
+        """Sorted, disjoint and not adjacent."""
+        return intervals.merged(intervals.without(intervals.merged(_spans(self.cidrs, version)), _spans(self.excluded, version)))
+
+    def as_rule(self) -> dict[str, Any]:
+        return {
+            "cidrs": list(self.cidrs),
+            "except": list(self.excluded),
+            "ports": [f"{port}/{protocol}" for protocol, ports in self.ports for port in ports],
+            "icmp": self.icmp,
+        }
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One egress policy as in effect. ``origin``: the module that declared it."""
+
+    name: str
+    allowed_cidrs: tuple[str, ...] = ()
+    allowed_tcp_ports: tuple[str, ...] = ()
+    allowed_udp_ports: tuple[str, ...] = ()
+    allow_dns: bool = True
+    log_denied: bool = True
+    max_connections: int | None = None
+    rules: tuple[Allowance, ...] = ()
+    allow_metadata: bool = False
+    established: str = ESTABLISHED[0]
+    mode: str = MODES[0]
+    origin: str = "egress_policy"
+
+    @property
+    def enforced(self) -> bool:
+        return self.mode == MODES[0]
+
+    @property
+    def allowances(self) -> tuple[Allowance, ...]:
+        ports = tuple((name, ports) for name, ports in (("tcp", self.allowed_tcp_ports), ("udp", self.allowed_udp_ports)) if ports)
+        flat = (Allowance(self.allowed_cidrs, ports=ports),) if self.allowed_cidrs else ()
+        return (*flat, *self.rules)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "allowed_cidrs": list(self.allowed_cidrs),
+            "allowed_tcp_ports": list(self.allowed_tcp_ports),
+            "allowed_udp_ports": list(self.allowed_udp_ports),
+            "allow_dns": self.allow_dns,
+            "log_denied": self.log_denied,
+            "max_connections": self.max_connections,
+            "rules": [item.as_rule() for item in self.rules],
+            "allow_metadata": self.allow_metadata,
+            "established": self.established,
+            "mode": self.mode,
+        }
+
+    def as_options(self) -> dict[str, Any]:
+        """What it says, whoever it binds."""
+        return {key: value for key, value in self.as_dict().items() if key != "name"}
+
+    def as_record(self) -> dict[str, Any]:
+        return {**self.as_dict(), "origin": self.origin}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Policy:
+        """What was canonical when it was written is not parsed again: there may be thousands of networks."""
+        plain = ("name", "allow_dns", "log_denied", "max_connections", "allow_metadata", "established", "mode", "origin")
+        values: dict[str, Any] = {key: record[key] for key in plain}
+        values.update((key, tuple(record[key])) for key in ("allowed_cidrs", "allowed_tcp_ports", "allowed_udp_ports"))
+        return cls(
+            **values,
+            rules=tuple(
+                Allowance(tuple(item["cidrs"]), tuple(item["except"]), _rule_ports("rules.ports", item["ports"]), bool(item["icmp"]))
+                for item in record["rules"]
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class PolicyRequest:
+    """What a task says of one policy; None is "not said". Exactly one of ``sandbox`` (a name or id) and ``network`` is given."""
+
+    name: str = DEFAULT
+    sandbox: str | None = None
+    network: str | None = None
+    state: str = "present"
+    allowed_cidrs: tuple[str, ...] | None = None
+    allowed_tcp_ports: tuple[str, ...] | None = None
+    allowed_udp_ports: tuple[str, ...] | None = None
+    allow_dns: bool | None = None
+    log_denied: bool | None = None
+    max_connections: int | None = None
+    rules: tuple[Allowance, ...] | None = None
+    allow_metadata: bool | None = None
+    established: str | None = None
+    mode: str | None = None
+
+    @property
+    def by_id(self) -> bool:
+        """Whether the sandbox is given by its id."""
+        return self.sandbox is not None and bool(fields.ID.match(self.sandbox))
+
+    @property
+    def kind(self) -> str:
+        return "sandbox" if self.network is None else "network"
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.network or self.sandbox} {self.name}"
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], *, where: str = "") -> PolicyRequest:
+        """Parse module options; raises InvalidArgument naming the option (prefixed by ``where``)."""
+        named = _names(where)
+        if sum(options.get(option) is not None for option in ("sandbox", "network")) != 1:
+            raise InvalidArgument(f"{named('sandbox')} or network: exactly one of them says whom the policy binds")
+        sandbox, network = options.get("sandbox"), options.get("network")
+        known = sandbox is not None and fields.ID.match(str(sandbox))
+        return cls.within(
+            options,
+            where=where,
+            sandbox=str(sandbox) if known else None if sandbox is None else fields.sandbox_name(named("sandbox"), sandbox),
+            network=None if network is None else fields.bridge_name(named("network"), network),
+            name=fields.sandbox_name(named("name"), DEFAULT if options.get("name") is None else options["name"]),
+            state=options.get("state") or "present",
+        )
+
+    @classmethod
+    def within(cls, options: Mapping[str, Any], *, where: str = "", **whose: Any) -> PolicyRequest:
+        """The same for what a policy says, whoever it binds."""
+        named = _names(where)
+
+        def single(option: str, parse: Any) -> Any:
+            value = options.get(option)
+            return None if value is None else parse(named(option), value)
+
+        return cls(
+            allowed_cidrs=single("allowed_cidrs", _cidrs),
+            allowed_tcp_ports=single("allowed_tcp_ports", _port_list),
+            allowed_udp_ports=single("allowed_udp_ports", _port_list),
+            allow_dns=options.get("allow_dns"),
+            log_denied=options.get("log_denied"),
+            max_connections=single("max_connections", _connections),
+            rules=single("rules", _rules),
+            allow_metadata=options.get("allow_metadata"),
+            established=single("established", _choice(ESTABLISHED)),
+            mode=single("mode", _choice(MODES)),
+            **whose,
+        )
+
+    def resolve(self, recorded: Policy | None, *, origin: str = "egress_policy") -> Policy:
+        """The whole policy that this means: given values, else recorded ones, else defaults."""
+        base = recorded or Policy(self.name)
+        given = {
+            option: getattr(self, option)
+            for option in Policy.__dataclass_fields__
+            if option not in ("name", "origin") and getattr(self, option) is not None
+        }
+        if given.get("max_connections") == 0:
+            given["max_connections"] = None
+        return Policy(**{**{option: getattr(base, option) for option in Policy.__dataclass_fields__}, **given, "origin": origin})
+
+
+def with_policy(policies: Iterable[Policy], name: str, policy: Policy | None) -> tuple[Policy, ...]:
+    """Those policies with this one in place of the one of that name, or without it; by name."""
+    others = [item for item in policies if item.name != name]
+    return tuple(sorted((*others, *([policy] if policy else [])), key=lambda item: item.name))
+
+
+def set_names(policies: Iterable[Policy]) -> set[str]:
+    """The sets that they may use; those of the same content are the same."""
+    found: set[str] = set()
+    for allowance in (item for policy in policies for item in policy.allowances):
+        found.update(f"to{version}_{allowance.digest}" for version in allowance.versions)
+        found.update(ports_name(ports) for _protocol, ports in allowance.ports)
+    return found
+
+
+def ports_name(ports: tuple[str, ...]) -> str:
+    """Of the set of these ports."""
+    return f"ports_{hashlib.sha256(' '.join(ports).encode()).hexdigest()[:16]}"
+
+
+def prefixes(version: int, spans: Iterable[intervals.Interval]) -> list[IPNetwork]:
+    """The fewest networks that cover exactly these addresses."""
+    found: list[IPNetwork] = []
+    for first, last in spans:
+        if version == 4:
+            found += ipaddress.summarize_address_range(ipaddress.IPv4Address(first), ipaddress.IPv4Address(last))
+        else:
+            found += ipaddress.summarize_address_range(ipaddress.IPv6Address(first), ipaddress.IPv6Address(last))
+    return found
+
+
+def sandbox_policy(option: str, value: Mapping[str, Any]) -> PolicyRequest:
+    """The option ``egress`` of a sandbox. Raises InvalidArgument."""
+    unknown = set(value) - set(Policy.__dataclass_fields__) - {"except"} | set(value) & {"name", "origin"}
+    if unknown:
+        raise InvalidArgument.of(option, sorted(unknown)[0], "is no option of an egress policy")
+    return PolicyRequest.within(value, where=option)
+
+
+def _names(where: str) -> Any:
+    return lambda option: f"{where}.{option}" if where else option
+
+
+def _spans(texts: Iterable[str], version: int) -> list[intervals.Interval]:
+    nets = (ipaddress.ip_network(text) for text in texts if (":" in text) == (version == 6))
+    return [(int(net.network_address), int(net.broadcast_address)) for net in nets]
+
+
+def _cidrs(option: str, values: Iterable[Any]) -> tuple[str, ...]:
+    """Sorted, each once: their order says nothing."""
+    found: set[IPNetwork] = {fields.address_or_network(option, value) for value in values}
+    return tuple(str(net) for net in sorted(found, key=lambda net: (net.version, int(net.network_address), net.prefixlen)))
+
+
+def _port_list(option: str, values: Iterable[Any]) -> tuple[str, ...]:
+    return _sorted_ports(_span(option, value, str(value)) for value in values)
+
+
+def _span(option: str, value: Any, text: str) -> tuple[int, int]:
+    match = None if isinstance(value, bool) else _PORTS.fullmatch(text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= first <= last <= 65535:
+        raise InvalidArgument.of(option, value, "is no port or range of ports: 1 to 65535, such as 443 or 8000-8100")
+    return first, last
+
+
+def _sorted_ports(spans: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+    return tuple(str(first) if first == last else f"{first}-{last}" for first, last in intervals.merged(spans))
+
+
+def _rules(option: str, values: Iterable[Mapping[str, Any]]) -> tuple[Allowance, ...]:
+    found: list[Allowance] = []
+    for value in values:
+        unknown = set(value) - set(_RULE_KEYS)
+        if unknown:
+            raise InvalidArgument.of(option, sorted(unknown)[0], f"is no key of a rule; {', '.join(_RULE_KEYS)} are")
+        cidrs = _cidrs(f"{option}.cidrs", value.get("cidrs") or ())
+        if not cidrs:
+            raise InvalidArgument(f"{option}.cidrs: a rule needs at least one destination, such as 192.0.2.0/24")
+        ports = _rule_ports(f"{option}.ports", value.get("ports") or ())
+        rule = Allowance(cidrs, _cidrs(f"{option}.except", value.get("except") or ()), ports, bool(value.get("icmp")))
+        if rule not in found:
+            found.append(rule)
+    return tuple(found)
+
+
+def _rule_ports(option: str, values: Iterable[Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for value in values:
+        match = _PROTOCOL_PORTS.fullmatch(str(value))
+        if match is None or match[2] not in PROTOCOLS:
+            raise InvalidArgument.of(option, value, f'is no port with its protocol ({", ".join(PROTOCOLS)}), such as "443/tcp"')
+        spans.setdefault(match[2], []).append(_span(option, value, match[1]))
+    return tuple((protocol, _sorted_ports(spans[protocol])) for protocol in PROTOCOLS if protocol in spans)
+
+
+def _connections(option: str, value: Any) -> int:
+    number = fields.integer(option, value)
+    if not 0 <= number < 1 << 32:
+        raise InvalidArgument.of(option, value, "is no number of connections: 1 or more, or 0 for no limit")
+    return number
+
+
+def _choice(choices: tuple[str, ...]) -> Any:
+    def parse(option: str, value: Any) -> str:
+        if value not in choices:
+            raise InvalidArgument.of(option, value, f"is none of {', '.join(choices)}")
+        return str(value)
+
+    return parse
