@@ -19,6 +19,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._engine import (
     Settings,
     run_allocations,
     run_networks,
+    run_policies,
     run_prune,
     run_sandboxes,
 )
@@ -27,6 +28,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._host import namespac
 from ansible_collections.podnet.linux.plugins.module_utils._host.links import Links
 from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
+from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import PolicyRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
 
 TREES = ("/run/podnet", "/var/lib/podnet", "/etc/netns", "/etc/sysctl.d", "/run/netns")
@@ -46,6 +48,8 @@ def main() -> None:
         print(json.dumps(snapshot()))
     elif scenario.get("links"):
         print(json.dumps(links_and_routes()))
+    elif "sequence" in scenario:
+        print(json.dumps([run(step) for step in scenario["sequence"]], default=str))
     elif "faults" in scenario:
         print(json.dumps(faults(scenario)))
     else:
@@ -153,6 +157,8 @@ def perform(scenario: dict[str, Any], settings: Settings) -> Any:
         return run_sandboxes([SandboxRequest.from_options(item) for item in scenario["sandboxes"]], settings)
     if "allocations" in scenario:
         return run_allocations([AllocationRequest.from_options(item) for item in scenario["allocations"]], settings)
+    if "policies" in scenario:
+        return run_policies([PolicyRequest.from_options(item) for item in scenario["policies"]], settings)
     return run_prune(settings)
 
 

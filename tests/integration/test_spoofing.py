@@ -9,75 +9,10 @@ import json
 from typing import Any
 
 import pytest
+from frames import SEND, heard, listen, send
 from host import Host
 from talk import bridge_netfilter
 
-SEND = """
-import ipaddress, json, socket, struct, sys
-
-def mac(text): return bytes.fromhex(text.replace(":", ""))
-def ip(text): return ipaddress.ip_address(text).packed
-
-def checksum(data):
-    data += b"\\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-def udp(source, destination, sport, text):
-    length = 8 + len(text)
-    pseudo = ip(source) + ip(destination) + struct.pack("!HH", 17, length)
-    head = struct.pack("!HHHH", sport, 9, length, 0)
-    return struct.pack("!HHHH", sport, 9, length, checksum(pseudo + head + text) or 0xFFFF) + text
-
-def inside(source, destination, protocol, body):
-    if ":" in source:
-        return 0x86DD, struct.pack("!IHBB", 6 << 28, len(body), protocol, 255) + ip(source) + ip(destination) + body
-    head = struct.pack("!BBHHHBBH4s4s", 69, 0, 20 + len(body), 1, 0, 64, protocol, 0, ip(source), ip(destination))
-    return 0x0800, head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
-
-def icmp6(source, destination, kind, body):
-    pseudo = ip(source) + ip(destination) + struct.pack("!II", 4 + len(body), 58)
-    return struct.pack("!BBH", kind, 0, checksum(pseudo + struct.pack("!BBH", kind, 0, 0) + body)) + body
-
-def arp(operation, sender_mac, sender, target):
-    return 0x0806, struct.pack("!HHBBH", 1, 0x800, 6, 4, operation) + mac(sender_mac) + ip(sender) + bytes(6) + ip(target)
-
-out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-out.bind((sys.argv[2], 0))
-for name, frame in json.loads(sys.argv[1]):
-    text = f"<{name}>".encode()
-    kind, tag = frame["kind"], b""
-    if kind == "udp":
-        ethertype, data = inside(frame["from"], frame["to"], 17, udp(frame["from"], frame["to"], frame.get("sport", 9), text))
-    elif kind == "arp":
-        ethertype, data = arp(frame["operation"], frame["sender"], frame["from"], frame["to"])
-        data += text
-    elif kind == "icmp6":
-        body = bytes(4) + (ip(frame["about"]) if "about" in frame else bytes(8)) + text
-        ethertype, data = inside(frame["from"], frame["to"], 58, icmp6(frame["from"], frame["to"], frame["type"], body))
-    else:
-        ethertype, data = frame["ethertype"], text
-    if "vlan" in frame:
-        tag = struct.pack("!HH", frame["tpid"], frame["vlan"])
-    head = mac(frame.get("target", "ff:ff:ff:ff:ff:ff")) + mac(frame["source"]) + tag
-    out.send(head + struct.pack("!H", ethertype) + data.ljust(46, b"\\0"))
-"""
-LISTEN = """
-import re, select, socket, sys, time
-sockets = []
-for name in sys.argv[1:]:
-    ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    ear.bind((name, 0))
-    sockets.append(ear)
-print("ready", flush=True)
-heard = set()
-while b"end" not in heard:
-    for ear in select.select(sockets, [], [], 20)[0]:
-        heard |= set(re.findall(rb"<([a-z0-9 -]+)>", ear.recv(4000)))
-print(*sorted(name.decode() for name in heard), sep=",", flush=True)
-"""
 FOREIGN = "02:00:00:00:00:99"
 
 
@@ -136,10 +71,6 @@ def frames(me: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any], d
     return good, bad
 
 
-def send(host: Host, sandbox: dict[str, Any], named: dict[str, Any]) -> None:
-    host.inside(sandbox, "python3", "-c", SEND, json.dumps(list(named.items())), "eth0")
-
-
 @pytest.mark.parametrize("value", (0, 1))
 def test_only_what_is_leased_gets_out(pods0: Host, value: int) -> None:
     bridge_netfilter(pods0, value)
@@ -148,20 +79,14 @@ def test_only_what_is_leased_gets_out(pods0: Host, value: int) -> None:
         (shown,) = pods0.json("ip", "-n", sandbox["ns_name"], "-j", "addr", "show", "dev", "eth0")
         sandbox["link_local"] = next(item["local"] for item in shown["addr_info"] if item["scope"] == "link")
     good, bad = frames(me, other)
-    ears = [
-        pods0.start("ip", "netns", "exec", other["ns_name"], "python3", "-c", LISTEN, "eth0"),
-        pods0.start("python3", "-c", LISTEN, "pods0", other["veth_host"]),
-    ]
-    for ear in ears:
-        assert ear.stdout is not None and ear.stdout.readline() == "ready\n"
+    ears = [listen(pods0, other["ns_name"], "eth0"), listen(pods0, None, "pods0", other["veth_host"])]
     send(pods0, me, {**bad, **good})
     # Inside, root may do as it likes with its own.
     pods0.inside(me, "sh", "-c", "nft flush ruleset; ip addr add 10.90.0.77/24 dev eth0; ip link set eth0 address 02:00:00:00:00:98")
     send(pods0, me, {"after a change of the mac": {**bad["mac foreign"], "source": "02:00:00:00:00:98"}})
     send(pods0, me, {"end": good["udp"]})
     for ear in ears:
-        assert ear.stdout is not None
-        assert set(ear.stdout.readline().strip().split(",")) == {*good, "end"}
+        assert heard(ear) == {*good, "end"}
     counted = pods0.sh("nft list chain bridge podnet sender; for n in _arp 4 6; do nft list chain bridge podnet sender$n; done")
     packets = sum(int(line.split("packets ")[1].split()[0]) for line in counted.splitlines() if "packets " in line)
     assert packets >= len(bad) + 1
@@ -197,15 +122,9 @@ def test_what_the_bridge_was_told_is_kept(pods0: Host) -> None:
 def test_what_is_meant_for_a_silent_sandbox_is_not_told_to_others(pods0: Host) -> None:
     """Neither while nobody knows where it is, nor for a MAC that nobody has."""
     web, other = pods0.do("pod_sandbox", sandboxes=[{"name": name, "network": "pods0"} for name in ("web", "other")])["sandboxes"]
-    ears = {
-        name: pods0.start("ip", "netns", "exec", sandbox["ns_name"], "python3", "-c", LISTEN, "eth0")
-        for name, sandbox in (("web", web), ("other", other))
-    }
-    for ear in ears.values():
-        assert ear.stdout is not None and ear.stdout.readline() == "ready\n"
+    ears = {name: listen(pods0, sandbox["ns_name"], "eth0") for name, sandbox in (("web", web), ("other", other))}
     (bridge,) = pods0.json("ip", "-j", "link", "show", "pods0")
     udp = {"kind": "udp", "source": bridge["address"], "from": "10.90.0.1", "to": web["addresses"][0]}
     for name, target in (("for web", web["mac"]), ("for nobody", FOREIGN), ("end", "ff:ff:ff:ff:ff:ff")):
         pods0.run("python3", "-c", SEND, json.dumps([(name, {**udp, "target": target})]), "pods0")
-    heard = {name: set((ear.stdout.readline() if ear.stdout else "").strip().split(",")) for name, ear in ears.items()}
-    assert heard == {"web": {"for web", "end"}, "other": {"end"}}
+    assert {name: heard(ear) for name, ear in ears.items()} == {"web": {"for web", "end"}, "other": {"end"}}

@@ -146,6 +146,10 @@ class World(State):
         self.rules = Ruleset(self.rules.frame, now)
 
     @perform.register
+    def _cut_connections(self, operation: ops.CutConnections) -> None:
+        """The model has no traffic."""
+
+    @perform.register
     def _note_flows(self, operation: ops.NoteFlows) -> None:
         self.unflushed = operation.flows
 

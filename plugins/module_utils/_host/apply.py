@@ -221,6 +221,11 @@ def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
 
 
 @perform.register
+def _cut_connections(operation: ops.CutConnections, machine: Machine) -> None:
+    conntrack.cut(operation.cuts)
+
+
+@perform.register
 def _set_forward(operation: ops.SetForward, machine: Machine) -> None:
     (iptables.insert if operation.allowed else iptables.delete)(operation.tool, operation.chain)
 

@@ -126,6 +126,16 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class Connection:
+    """What conntrack knows of one: whom it was meant for when it began. ``protocol`` is the IP protocol's number."""
+
+    protocol: int
+    sender: IPAddress
+    target: IPAddress
+    port: int
+
+
+@dataclass(frozen=True)
 class Pin:
     """A namespace's bind mount.
 

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from .._spec.fields import IPAddress
+from .._spec.policy import Policy
 from .books import Held
 from .observed import Flow, Link, Parts, Ruleset
 
@@ -306,6 +307,22 @@ class FlushConntrack(Operation):
     """Make the kernel forget flows, so that their next packet goes where the rules say now, and the note of them."""
 
     flows: tuple[Flow, ...]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Connections from these addresses that one of these groups of policies does not allow; ``servers``: the resolvers."""
+
+    senders: tuple[IPAddress, ...]
+    policies: tuple[tuple[Policy, ...], ...]
+    servers: tuple[IPAddress, ...]
+
+
+@dataclass(frozen=True)
+class CutConnections(Operation):
+    """Make the kernel forget them. Nothing has to undo it: what is allowed is tracked again with its next packet."""
+
+    cuts: tuple[Cut, ...]
 
 
 @dataclass(frozen=True)

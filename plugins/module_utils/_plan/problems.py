@@ -131,6 +131,11 @@ def _flush_conntrack(operation: ops.FlushConntrack) -> str:
 
 
 @problem.register
+def _cut_connections(operation: ops.CutConnections) -> str:
+    return "connections go on that egress policies do not allow"
+
+
+@problem.register
 def _set_forward(operation: ops.SetForward) -> str:
     whom = "does not let networks through" if operation.allowed else "lets networks through that are gone"
     return f"{operation.chain} of another firewall {whom}"

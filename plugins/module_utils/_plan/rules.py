@@ -25,7 +25,7 @@ def plan_rules(draft: Draft) -> None:
     same = seen.frame == wanted
     if seen.parts is None and same:
         # What is loaded is what the records mean: what did not change since need not be looked at.
-        changed = _concerned(draft)
+        changed = concerned(draft)
         before, after = _recorded(draft, changed), _planned(draft, changed)
         before, after = _not_shared(draft, before, after)
     else:
@@ -45,7 +45,7 @@ def plan_rules(draft: Draft) -> None:
         draft.add(Phase.RULES, FlushConntrack(stale))
 
 
-def _concerned(draft: Draft) -> list[str]:
+def concerned(draft: Draft) -> list[str]:
     """The sandboxes that changed, or whose networks did."""
     names = {*draft.networks, *draft.observed.networks}
     other = [name for name in names if draft.networks.get(name) != draft.observed.networks.get(name)]

@@ -23,6 +23,13 @@ def merged(spans: Iterable[Interval]) -> list[Interval]:
     return out
 
 
+def contains(spans: Sequence[Interval], number: int) -> bool:
+    """Of sorted disjoint spans."""
+    # One more than any end, so that a span that starts at the number comes before.
+    at = bisect_right(spans, (number, spans[-1][1] + 1)) - 1 if spans else -1
+    return at >= 0 and number <= spans[at][1]
+
+
 def without(spans: Iterable[Interval], holes: Iterable[Interval]) -> list[Interval]:
     """What is left of the spans, which must be disjoint; the holes may overlap."""
     cuts = sorted(holes)
