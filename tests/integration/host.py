@@ -83,10 +83,10 @@ class Host:
     def sh(self, script: str, *, check: bool = True) -> str:
         return self.run("sh", "-ec", script, check=check).stdout
 
-    def start(self, *argv: str) -> subprocess.Popen[str]:
+    def start(self, *argv: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """A process that goes on; it ends with the host at the latest."""
         return subprocess.Popen(
-            [*self._enter, "--", *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env
+            [*self._enter, "--", *argv], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env
         )
 
     def play(self, *tasks: dict[str, Any], env: dict[str, str] | None = None) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 from host import Host
@@ -52,7 +53,7 @@ for kind, address, port in json.loads(sys.argv[1]):
     with socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as s:
         s.settimeout(float(sys.argv[2]))
         try:
-            s.connect((address, port))
+            s.connect(socket.getaddrinfo(address, port)[0][4])
             s.sendall(b"x" * 1200)
             answer = s.recv(2000).decode()
             out.append(" ".join(answer.split()[:3]) if answer.endswith("x" * 1200) else "cut: " + answer)
@@ -84,3 +85,57 @@ def bridge_netfilter(host: Host, value: int) -> None:
     """Whether what crosses a bridge meets the rules for IP too, where the kernel has br_netfilter."""
     for name in ("iptables", "ip6tables"):
         host.sh(f"! test -e /proc/sys/net/bridge/bridge-nf-call-{name} || sysctl -qw net.bridge.bridge-nf-call-{name}={value}")
+
+
+HOLD = """
+import socket, sys
+held = [socket.create_connection((address, int(port)), 5) for address, port in (item.rsplit(",", 1) for item in sys.argv[1:])]
+print("open", flush=True)
+for line in sys.stdin:
+    answers = []
+    for s in held:
+        s.settimeout(1)
+        try:
+            s.sendall(b"x")
+            answers.append(s.recv(1).decode())
+        except OSError as error:
+            answers.append("-")
+    print("".join(answers), flush=True)
+"""
+ECHO = """
+import socket, sys, threading
+def serve(peer):
+    while (data := peer.recv(100)):
+        peer.sendall(data)
+def listen(family, address):
+    s = socket.socket(family)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, 7000))
+    s.listen()
+    while True:
+        threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+for address in sys.argv[1:]:
+    threading.Thread(target=listen, args=(socket.AF_INET6 if ":" in address else socket.AF_INET, address)).start()
+print("ready", flush=True)
+"""
+
+
+def hold(host: Host, where: str | None, *targets: str) -> Any:
+    """Connections that stay open; see still_open()."""
+    enter = ("ip", "netns", "exec", where) if where else ()
+    client = host.start(*enter, "python3", "-c", HOLD, *targets, stdin=subprocess.PIPE)
+    assert client.stdout is not None and client.stdout.readline() == "open\n"
+    return client
+
+
+def still_open(client: Any) -> str:
+    client.stdin.write("go\n")
+    client.stdin.flush()
+    return client.stdout.readline().strip()
+
+
+def echo(host: Host, where: str | None, *addresses: str) -> None:
+    """Says on port 7000 what it hears, as long as the connection is open."""
+    enter = ("ip", "netns", "exec", where) if where else ()
+    server = host.start(*enter, "python3", "-c", ECHO, *addresses)
+    assert server.stdout is not None and server.stdout.readline() == "ready\n"

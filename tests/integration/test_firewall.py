@@ -193,6 +193,12 @@ IPTABLES_FORMS = (
     (("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-i pods0 -p tcp -j ACCEPT"), "DROP", False),
     (("-m mark --mark 0x1000/0x1000 -j ACCEPT",), "DROP", True),
     (("-N more", "-A more -m mark ! --mark 0x1000/0x1000 -j RETURN", "-A more -j ACCEPT", "-g more"), "DROP", True),
+    (("-m connmark --mark 0x1000/0x1000 -j ACCEPT",), "DROP", False),
+    (("-m connmark --mark 0x1000/0x1000 -j DROP",), "ACCEPT", True),
+    (("-m comment --comment 'two\nlines' -i pods0 -j DROP",), "ACCEPT", False),
+    (("-m comment --comment '-A FORWARD x' -j ACCEPT",), "DROP", True),
+    (("-t mangle -A FORWARD -i pods0 -j DROP",), "ACCEPT", False),
+    (("-t mangle -A POSTROUTING -o pods0 -j DROP",), "ACCEPT", False),
     (("! -s 10.90.0.0/24 -i pods0 -j DROP", "-d 10.0.0.0/8 -j DROP"), "ACCEPT", False),
 )
 
@@ -201,10 +207,29 @@ IPTABLES_FORMS = (
 def test_what_a_chain_of_iptables_means(lan: Host, kind: str) -> None:
     lan.sh(DEFAULT_ROUTES)
     for rules, policy, through in IPTABLES_FORMS:
-        lan.sh(f"iptables-{kind} -P FORWARD {policy}; iptables-{kind} -F; iptables-{kind} -X")
+        lan.sh(f"iptables-{kind} -t mangle -F; iptables-{kind} -P FORWARD {policy}; iptables-{kind} -F; iptables-{kind} -X")
         for rule in rules:
-            lan.sh(f"iptables-{kind} {rule if rule.startswith(('-N', '-A')) else '-A FORWARD ' + rule}")
+            lan.sh(f"iptables-{kind} {rule if rule.startswith(('-N', '-A', '-t')) else '-A FORWARD ' + rule}")
         assert blocked(lan) != through, (rules, policy)
+
+
+NATIVE = (
+    # Tables of the names that iptables uses, which it does not understand, or only in part.
+    ("policy drop; tcp dport 25 drop; ip saddr { 192.168.1.0/24, 192.168.2.0/24 } accept", "", False),
+    ("policy accept; ip saddr @bad drop", "set bad { type ipv4_addr; flags interval; elements = { 192.168.1.0/24 }; }", True),
+    ("policy drop; meta mark & 0x1000 == 0x1000 accept", "chain pre { type filter hook prerouting priority -150; }", True),
+)
+
+
+def test_a_table_that_iptables_only_seems_to_manage(lan: Host) -> None:
+    for rules, more, through in NATIVE:
+        lan.run("nft", "-f", "-", text="table ip filter\ndelete table ip filter\n")
+        chain = f"chain FORWARD {{ type filter hook forward priority 0; {rules}; }}"
+        lan.run("nft", "-f", "-", text=f"table ip filter {{\n{more}\n{chain}\n}}\n")
+        assert blocked(lan) != through, rules
+    lan.sh("nft flush ruleset; iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-USER")
+    lan.sh("nft 'add chain ip filter pre { type filter hook prerouting priority -150; policy accept; }'")
+    assert blocked(lan)
 
 
 def test_what_somebody_does_to_the_chain_that_is_offered(lan: Host) -> None:
@@ -311,3 +336,36 @@ def test_firewalld_has_our_bridges_in_a_zone_of_ours(lan: Host) -> None:
     assert not lan.sh("find /etc/firewalld -name 'podnet*'") and "podnet" not in lan.sh("firewall-cmd --permanent --get-zones")
     lan.sh("firewall-cmd -q --reload")
     assert theirs(lan) == before
+
+
+def test_a_zone_of_ours_that_does_not_let_through(lan: Host) -> None:
+    firewalld(lan)
+    web = {"name": "web", "network": "pods0"}
+    lan.do("bridge_network", **NETWORK)
+    made = lan.do("pod_sandbox", **web)["sandbox"]
+    assert lan.pings(made, LAN[0])
+    # Another target is set right; what its administrator does elsewhere is said.
+    lan.quartets("firewall-cmd -q --permanent --zone=podnet --set-target=DROP; firewall-cmd -q --reload", ("bridge_network", NETWORK))
+    assert lan.pings(made, LAN[0])
+    lan.sh("firewall-cmd -q --permanent --new-policy=shut; firewall-cmd -q --permanent --policy=shut --add-ingress-zone=ANY")
+    lan.sh("firewall-cmd -q --permanent --policy=shut --add-egress-zone=ANY; firewall-cmd -q --permanent --policy=shut --set-priority=-10")
+    lan.sh("firewall-cmd -q --permanent --policy=shut --set-target=DROP; firewall-cmd -q --reload")
+    assert not lan.pings(made, LAN[0])
+    assert "table inet firewalld" in lan.refused("bridge_network", name="pods0")["msg"]
+    assert "table inet firewalld" in lan.do("pod_sandbox", name="web")["warnings"][0]
+    lan.sh("firewall-cmd -q --permanent --delete-policy=shut; firewall-cmd -q --reload")
+    # The last network goes while it is not running, and nothing of ours stays in what it keeps.
+    lan.sh("pid=$(cat /run/firewalld.pid); kill $pid; while test -e /proc/$pid; do sleep 0.1; done")
+    lan.quartets(("bridge_network", {"name": "pods0", "state": "absent", "force": True}))
+    assert not lan.sh("find /etc/firewalld -name 'podnet*'")
+    # A zone of that name that is somebody else's is none of ours.
+    start_firewalld(lan)
+    lan.sh("firewall-cmd -q --permanent --new-zone=podnet; firewall-cmd -q --reload")
+    theirs_now = theirs(lan), lan.sh("cat /etc/firewalld/zones/podnet.xml")
+    assert lan.refused("bridge_network", **NETWORK)["reason"] == "not_ours"
+    assert (theirs(lan), lan.sh("cat /etc/firewalld/zones/podnet.xml")) == theirs_now
+    lan.sh("firewall-cmd -q --permanent --delete-zone=podnet; firewall-cmd -q --reload; rm /etc/firewalld/zones/podnet.xml.old")
+    # What it refuses in the middle leaves nothing.
+    lan.sh("firewall-cmd -q --panic-on")
+    assert lan.refused("bridge_network", **NETWORK)["reason"] == "kernel_error"
+    assert not lan.sh("find /etc/firewalld -name 'podnet*'")

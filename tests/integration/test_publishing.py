@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from host import DRIVER, Host, task
-from talk import HOST, LAN, ask, bridge_netfilter, everywhere, serve
+from talk import HOST, LAN, ask, bridge_netfilter, echo, everywhere, hold, serve, still_open
 
 NETWORKS = [
     {"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"]},
@@ -279,6 +279,27 @@ def test_every_form_is_predicted_kept_and_taken_back(lan: Host) -> None:
     lan.quartets(("pod_sandbox", {"name": "web", "state": "absent", "force": True}))
     left = lan.drive({"snapshot": True})
     assert (left["rules"], left["host"]["links"]) == (clean["rules"], clean["host"]["links"])
+
+
+def test_what_is_open_to_a_host_that_closes(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """What the sandbox began ends; what the host began goes on."""
+    gateways, own = pods["a1"]["gateways"], pods["a1"]["addresses"]
+    echo(lan, None, *gateways)
+    echo(lan, pods["a1"]["ns_name"], *own)
+    inside = hold(lan, pods["a1"]["ns_name"], *(f"{address},7000" for address in gateways))
+    outside = hold(lan, None, *(f"{address},7000" for address in own))
+    lan.do("bridge_network", name="a", host_access=False)
+    assert (still_open(inside), still_open(outside)) == ("--", "xx")
+
+
+def test_records_that_contradict_each_other_are_named(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """As after a restore of one of them: k1 says now that it publishes what a1 does."""
+    path = f"/var/lib/podnet/sandboxes/{pods['k1']['id']}.json"
+    lan.sh(f"sed -i 's/8081/8080/' {path}")
+    for check in (True, False):
+        refused = lan.refused("bridge_network", name="a", check_mode=check)
+        assert refused["reason"] == "port_in_use" and "a1" in refused["msg"] and "k1" in refused["msg"]
+    lan.quartets(("pod_sandbox", {"name": "k1", "port_forwards": ["8081:80"]}))
 
 
 def test_sctp_is_led_to_the_sandbox(lan: Host, pods: dict[str, dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from functools import singledispatchmethod
 from ansible_collections.podnet.linux.plugins.module_utils._plan import operations as ops
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Plan
 from ansible_collections.podnet.linux.plugins.module_utils._plan.egress import is_dynamic
-from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link, Ruleset
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link, Ruleset, Unflushed
 from kernel import ModelError, NetNamespace
 from state import HOST, IPC_SYSCTLS, POD_SYSCTLS, Process, State
 
@@ -146,17 +146,13 @@ class World(State):
         self.rules = Ruleset(self.rules.frame, now)
 
     @perform.register
-    def _cut_connections(self, operation: ops.CutConnections) -> None:
-        """The model has no traffic."""
-
-    @perform.register
     def _note_flows(self, operation: ops.NoteFlows) -> None:
-        self.unflushed = operation.flows
+        self.unflushed = Unflushed(operation.flows, operation.sandboxes)
 
     @perform.register
     def _flush_conntrack(self, operation: ops.FlushConntrack) -> None:
         """The model has no traffic."""
-        self.unflushed = ()
+        self.unflushed = Unflushed()
 
     @perform.register
     def _create_namespaces(self, operation: ops.CreateNamespaces) -> None:

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from ansible_collections.podnet.linux.plugins.module_utils._plan.books import Held, Listing
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import (
-    Flow,
     Link,
     Listener,
     NetnsTarget,
@@ -24,6 +23,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import
     Ruleset,
     SandboxView,
     Sysctl,
+    Unflushed,
 )
 from ansible_collections.podnet.linux.plugins.module_utils._plan.registry import Known
 from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import NAME, parts
@@ -78,7 +78,7 @@ class State:
     ipcs: dict[int, dict[str, str]] = field(default_factory=dict)
     pins: dict[tuple[str, str], int] = field(default_factory=dict)
     paths: dict[str, int] = field(default_factory=dict)
-    unflushed: tuple[Flow, ...] = ()
+    unflushed: Unflushed = field(default_factory=Unflushed)
     processes: dict[int, Process] = field(default_factory=dict)
     veths: dict[str, tuple[int, str]] = field(default_factory=dict)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)

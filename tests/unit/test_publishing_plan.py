@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.podnet.linux.plugins.module_utils._errors import InvalidArgument, PortInUse
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import UNKNOWN
-from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Flow, Listener, Ruleset
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Flow, Listener, Ruleset, Unflushed
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeRules, FlushConntrack, NoteFlows, SetSysctl
 from ansible_collections.podnet.linux.plugins.module_utils._plan.ruleset import MAPS, blocks
 from ansible_collections.podnet.linux.plugins.module_utils._spec.forward import PortForward, port_forwards
@@ -204,9 +204,9 @@ def test_udp_flows_are_forgotten_where_a_port_leads_elsewhere(pods0: World) -> N
 
 def test_flows_that_a_killed_run_left_are_forgotten_by_the_next(pods0: World) -> None:
     world = made(pods0, sandbox={"name": "a", "network": "pods0"})
-    world.unflushed = (Flow(4, None, 53, None),)
+    world.unflushed = Unflushed((Flow(4, None, 53, None),))
     plan = sandboxes(world, {"name": "a"})
-    assert plan.operations == (FlushConntrack(world.unflushed),)
+    assert plan.operations == (FlushConntrack(world.unflushed.flows),)
     assert [change.kind for change in plan.changes] == ["conntrack"]
     assert not sandboxes(apply(world, plan), {"name": "a"}).changed
 

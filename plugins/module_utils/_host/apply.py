@@ -209,20 +209,16 @@ def _change_rules(operation: ops.ChangeRules, machine: Machine) -> None:
 
 @perform.register
 def _note_flows(operation: ops.NoteFlows, machine: Machine) -> None:
-    flows.write(operation.flows)
+    flows.write(operation.flows, operation.sandboxes)
 
 
 @perform.register
 def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
+    conntrack.cut(operation.cuts)
     loopback = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
     carried = (ipaddress.ip_interface(address.split()[0]).ip for _index, address in machine.host.addresses())
     conntrack.flush(operation.flows, frozenset((*loopback, *carried)))
     flows.remove()
-
-
-@perform.register
-def _cut_connections(operation: ops.CutConnections, machine: Machine) -> None:
-    conntrack.cut(operation.cuts)
 
 
 @perform.register

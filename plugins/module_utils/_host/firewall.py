@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
-from .._plan.foreign import ForeignChain
+from .._plan.firewall import FIREWALLD
+from .._plan.foreign import ForeignChain, Match, Rule
 from .._plan.observed import Lazy
 from .._plan.ruleset import NAME, PRIORITY
 from .._store import files
@@ -21,6 +23,9 @@ Chain = dict[str, Any]
 
 _VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}
 _TOOLS = {"ip": "iptables-nft", "ip6": "ip6tables-nft"}
+_LEGACY_CHAINS = {"mangle": (("FORWARD", False), ("POSTROUTING", True)), "filter": (("FORWARD", True),), "security": (("FORWARD", True),)}
+"""Per table those that see what is forwarded, and whether they come behind our own chain (NF_IP_PRI_MANGLE is -150)."""
+
 _LEGACY = (("iptables-legacy", 4, "ip_tables_names"), ("ip6tables-legacy", 6, "ip6_tables_names"))
 
 
@@ -35,43 +40,66 @@ def forward_chains(chains: list[Chain]) -> tuple[ForeignChain, ...]:
 
 
 def _sees_forwarded(chain: Chain) -> bool:
-    family, table = chain["family"], chain["table"]
-    ours = table == NAME or (family, table) == firewalld.TABLE
-    return family in _VERSIONS and not ours and chain.get("type") == "filter" and chain["hook"] in ("forward", "postrouting")
+    ours = chain["table"] == NAME
+    return chain["family"] in _VERSIONS and not ours and chain.get("type") == "filter" and chain["hook"] in ("forward", "postrouting")
 
 
 def _nftables(chain: Chain, chains: list[Chain]) -> ForeignChain:
     family, table, name = chain["family"], chain["table"], chain["name"]
-    title = f"chain {name} of nftables table {family} {table}"
     marked = chain["hook"] == "postrouting" or chain["prio"] > PRIORITY
-    drops = chain.get("policy") == "drop"
-    if table == "filter" and name == "FORWARD" and family in _TOOLS:
-        tool = _TOOLS[family]
-        known = iptables.table(tool)
-        if known is not None:
-            return _of_iptables(known, title, _VERSIONS[family], tool, marked)
-        if any(item["name"] in OFFERS for item in chains if (item["family"], item["table"]) == (family, table)):
-            programs.required(tool, "iptables")
-    rules = Lazy(lambda target: nft_json.rules(family, table, target))
-    return ForeignChain(title, _VERSIONS[family], "nft", name, drops, marked, chains=rules)
+    others = {item["name"] for item in chains if (item["family"], item["table"]) == (family, table)}
+    tool = _TOOLS.get(family, "nft") if name in ("FORWARD", "POSTROUTING") else "nft"
+    offer = next((offer for offer in OFFERS if offer in others), None) if tool != "nft" and table == "filter" else None
+    if offer is not None:
+        programs.required(tool, "iptables")
+    told = cache(lambda: iptables.table(tool, table) if tool != "nft" else None)
+    known = told() if offer is not None else None
+    return ForeignChain(
+        title=f"chain {name} of nftables table {family} {table}",
+        versions=_VERSIONS[family],
+        tool=FIREWALLD if (family, table) == firewalld.TABLE else tool,
+        name=name,
+        drops=chain.get("policy") == "drop",
+        marked=marked,
+        offer=offer if known is not None else None,
+        ours=known.ours.get(offer or "", 0) if known is not None else 0,
+        # A target that is no chain (LOG, MARK) leads to no rules.
+        chains=Lazy(lambda target: _rules(nft_json.rules(family, table, target), target, told) if target in others else ()),
+    )
+
+
+def _rules(found: list[tuple[Rule, ...] | None], chain: str, told: Callable[[], iptables.Table | None]) -> tuple[Rule, ...]:
+    """``told``: what iptables says, which alone knows what its own extensions mean."""
+    if None not in found:
+        return tuple(rule for rules in found for rule in rules or ())
+    known = told()
+    theirs = known.chains.get(chain, ()) if known is not None else ()
+    if len(theirs) != len(found):
+        theirs = (Rule((Match(""),)),) * len(found)
+    return tuple(rule for rules, other in zip(found, theirs) for rule in (rules if rules is not None else (other,)))
 
 
 def _legacy() -> Iterator[ForeignChain]:
     """Asked about only where they are in use."""
     for tool, version, names in _LEGACY:
-        if "filter" not in _tables(names):
-            continue
-        known = iptables.table(tool)
-        if known is None:
-            programs.required(tool, "iptables")
-        else:
-            yield _of_iptables(known, f"chain FORWARD of table filter of {tool}", (version,), tool, marked=True)
-
-
-def _of_iptables(known: iptables.Table, title: str, versions: tuple[int, ...], tool: str, marked: bool) -> ForeignChain:
-    offer = next((offer for offer in OFFERS if offer in known.chains), None)
-    drops = known.policies["FORWARD"] == "DROP"
-    return ForeignChain(title, versions, tool, "FORWARD", drops, marked, offer, known.ours.get(offer or "", 0), known.chains)
+        for table in _tables(names):
+            for name, marked in _LEGACY_CHAINS.get(table, ()):
+                known = iptables.table(tool, table)
+                if known is None:
+                    programs.required(tool, "iptables")
+                    continue
+                offer = next((offer for offer in OFFERS if offer in known.chains), None) if table == "filter" else None
+                yield ForeignChain(
+                    title=f"chain {name} of table {table} of {tool}",
+                    versions=(version,),
+                    tool=tool,
+                    name=name,
+                    drops=known.policies[name] == "DROP",
+                    marked=marked,
+                    offer=offer,
+                    ours=known.ours.get(offer or "", 0),
+                    chains=known.chains,
+                )
 
 
 def _tables(names: str) -> list[str]:

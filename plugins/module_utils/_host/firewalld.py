@@ -5,69 +5,108 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from typing import Any
 
 from .._errors import KernelError
 from .._plan.firewall import ZONE
+from .._plan.foreign import Rule
 from .._plan.observed import Zones
 from .._store import files
 from . import nft_json, programs
 
 TABLE = ("inet", "firewalld")
 _CMD = "firewall-cmd"
+_OFFLINE = "firewall-offline-cmd"
 _BINDS = re.compile(r"filter_FORWARD\w*ZONES")
 _ZONE_OF = re.compile(r"filter_FWD[A-Z]*_(\S+)")
-_BACKUP = f"/etc/firewalld/zones/{ZONE}.xml.old"
+_FILE = f"/etc/firewalld/zones/{ZONE}.xml"
+_BACKUP = f"{_FILE}.old"
+_DESCRIPTION = "Networks of podnet.linux, whose own rules decide about them"
+_INTERFACE = re.compile(r'<interface name="([^"]+)"')
 
 
 def zones(chains: list[dict[str, Any]]) -> Zones | None:
-    """What its rules say now, without asking the daemon; ``chains``: all of nftables. None where it is not running.
+    """What its rules say now, without asking the daemon; ``chains``: all of nftables.
 
-    Raises MissingDependency where it is, and firewall-cmd is not installed.
+    Where it is not running, what it keeps of our zone; None where there is nothing of that either. Raises MissingDependency
+    where there is something, and firewall-cmd is not installed.
     """
+    kept = files.read(_FILE)
     names = [chain["name"] for chain in chains if (chain["family"], chain["table"]) == TABLE]
-    if not names:
+    own = kept is not None and _DESCRIPTION in kept
+    if not names and not own:
         return None
     programs.required(_CMD, "firewalld")
+    if not names:
+        return Zones(frozenset(_INTERFACE.findall(kept or "")), frozenset(), own, running=False)
     bound: dict[str, str] = {}
     for name in filter(_BINDS.fullmatch, names):
-        for rule in nft_json.rules(*TABLE, name):
+        for rule in _rules(name):
             zone = _ZONE_OF.fullmatch(rule.target)
             if zone is not None:
                 bound.update((value, zone[1]) for match in rule.matches if match.key == "iifname" for value in match.values)
     ours = frozenset(name for name, zone in bound.items() if zone == ZONE)
-    return Zones(ours, frozenset(bound) - ours)
+    last = _rules(f"filter_FWD_{ZONE}")[-1:] if f"filter_FWD_{ZONE}" in names else ()
+    sound = not last or last[0] == Rule(verdict="accept")
+    return Zones(ours, frozenset(bound) - ours, own, taken=kept is not None and not own, sound=sound)
+
+
+def is_kept() -> bool:
+    """Whether there may be a zone of ours; cheaper than zones()."""
+    return os.path.lexists(_FILE)
 
 
 def bind(added: tuple[str, ...], removed: tuple[str, ...], *, last: bool) -> None:
-    """Now and for good: in what firewalld keeps, and in what it has loaded.
+    """Now and for good: in what firewalld keeps, and in what it has loaded. Where it is not running, in what it keeps.
 
-    A new zone is loaded by a reload, which firewalld has no other way for. Raises KernelError with its own words.
+    A new zone, and another target of ours, are loaded by a reload, which firewalld has no other way for. Raises KernelError
+    with its own words.
     """
-    kept = _ask("--permanent", "--get-zones").split()
-    if added:
+    before = files.read(_FILE)
+    running = programs.run([programs.required(_CMD, "firewalld"), "--state"]).returncode == 0
+    try:
+        _bind(added, removed, last=last, running=running, load=running)
+    except KernelError:
+        # It may refuse in the middle, as in panic mode.
+        with contextlib.suppress(KernelError):
+            _bind((), added, last=before is None, running=running, load=False)
+        raise
+
+
+def _bind(added: tuple[str, ...], removed: tuple[str, ...], *, last: bool, running: bool, load: bool) -> None:
+    """``load``: change what it has loaded too."""
+    tool = (_CMD, "--permanent") if running or programs.find(_OFFLINE) is None else (_OFFLINE,)
+    kept = _ask(*tool, "--get-zones").split()
+    if not last:
         if ZONE not in kept:
-            _ask("--permanent", f"--new-zone={ZONE}")
-            _ask("--permanent", f"--zone={ZONE}", "--set-target=ACCEPT")
-            _ask("--permanent", f"--zone={ZONE}", "--set-description=Networks of podnet.linux, whose own rules decide about them")
-        for name in added:
-            _ask("--permanent", f"--zone={ZONE}", f"--add-interface={name}")
-        if ZONE not in _ask("--get-zones").split():
-            _ask("--reload")
-        for name in added:
-            _ask(f"--zone={ZONE}", f"--change-interface={name}")
+            _ask(*tool, f"--new-zone={ZONE}")
+            _ask(*tool, f"--zone={ZONE}", f"--set-description={_DESCRIPTION}")
+        _ask(*tool, f"--zone={ZONE}", "--set-target=ACCEPT")
+    for name in added:
+        _ask(*tool, f"--zone={ZONE}", f"--add-interface={name}")
+    if load and not last and (ZONE not in _ask(_CMD, "--get-zones").split() or not (added or removed)):
+        _ask(_CMD, "--reload")
+    for name in added if load else ():
+        _ask(_CMD, f"--zone={ZONE}", f"--change-interface={name}")
     for name in removed:
-        _ask(f"--zone={ZONE}", f"--remove-interface={name}")
+        if load:
+            _ask(_CMD, f"--zone={ZONE}", f"--remove-interface={name}")
         if ZONE in kept:
-            _ask("--permanent", f"--zone={ZONE}", f"--remove-interface={name}")
+            _ask(*tool, f"--zone={ZONE}", f"--remove-interface={name}")
     if last and ZONE in kept:
-        _ask("--permanent", f"--delete-zone={ZONE}")
+        _ask(*tool, f"--delete-zone={ZONE}")
         files.unlink(_BACKUP)
 
 
-def _ask(*words: str) -> str:
-    path = programs.required(_CMD, "firewalld")
+def _rules(chain: str) -> list[Rule]:
+    return [rule for rules in nft_json.rules(*TABLE, chain) for rule in rules or ()]
+
+
+def _ask(tool: str, *words: str) -> str:
+    path = programs.required(tool, "firewalld")
     result = programs.run([path, *words])
     if result.returncode:
         raise KernelError(f"{path} {' '.join(words)}: {(result.stderr or result.stdout).strip()[:200]}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import shlex
 from dataclasses import dataclass, field
 
@@ -23,6 +24,11 @@ _ADDRESSES = {"-s": "saddr", "-d": "daddr"}
 _LISTS = {"--ctstate": "state", "--state": "state", "--ctstatus": "status"}
 
 
+_INCOMPATIBLE = "contains incompatible"
+_LINE = re.compile(r"\n(?=-[PNA] |#|\Z)")
+"""Where a line ends: a comment may hold more than one."""
+
+
 @dataclass
 class Table:
     """``policies`` and ``chains`` by name; ``ours``: how many times our rule is in a chain."""
@@ -32,13 +38,13 @@ class Table:
     ours: dict[str, int] = field(default_factory=dict)
 
 
-def table(tool: str) -> Table | None:
-    """The table filter; None where this tool is not installed, or the table is not one of its making."""
+def table(tool: str, name: str = "filter") -> Table | None:
+    """None where this tool is not installed, or the table is not one of its making."""
     path = _path(tool)
     if path is None:
         return None
-    result = programs.run([path, "--wait", "10", "--list-rules"])
-    return None if result.returncode else _read(result.stdout)
+    result = programs.run([path, "--wait", "10", "--table", name, "--list-rules"])
+    return None if result.returncode or _INCOMPATIBLE in result.stdout else _read(result.stdout)
 
 
 def insert(tool: str, chain: str) -> None:
@@ -58,8 +64,7 @@ def _path(tool: str) -> str | None:
 
 def _read(listing: str) -> Table:
     found = Table()
-    for line in listing.splitlines():
-        verb, chain, *words = shlex.split(line)
+    for verb, chain, *words in filter(None, map(_words, _LINE.split(listing))):
         if verb == "-P":
             found.policies[chain] = words[0]
         rules = found.chains.setdefault(chain, ())
@@ -69,10 +74,19 @@ def _read(listing: str) -> Table:
     return found
 
 
+def _words(line: str) -> list[str]:
+    """Nothing for what is no rule, and for quotes that iptables has not closed."""
+    with contextlib.suppress(ValueError):
+        words = shlex.split(line)
+        return words if words[:1] and words[0].startswith("-") else []
+    return [*line.split()[:2], "--unreadable"]
+
+
 def _rule(words: list[str]) -> Rule:
     """Of an option that is not known here nothing is known: neither whether it matches, nor how many words it takes."""
     matches: list[Match] = []
     negated = False
+    module = ""
     at = 0
     while at < len(words):
         word, value = words[at], words[at + 1] if at + 1 < len(words) else ""
@@ -86,8 +100,10 @@ def _rule(words: list[str]) -> Rule:
                 return Rule(tuple(matches), _VERDICTS[value])
             # A target that is neither a verdict nor a chain (LOG, MARK) leads to no rules.
             return Rule(tuple(matches), "goto" if word == "-g" else "jump", value)
-        if word not in ("-m", "--comment"):
-            matches.append(_match(word, value, negated))
+        if word == "-m":
+            module = value
+        elif word != "--comment":
+            matches.append(_match(word, value, negated, module))
             # Up to the next option, whatever this one takes.
             while at < len(words) and not words[at].startswith("-") and words[at] != "!":
                 at += 1
@@ -95,7 +111,8 @@ def _rule(words: list[str]) -> Rule:
     return Rule(tuple(matches))
 
 
-def _match(option: str, value: str, negated: bool) -> Match:
+def _match(option: str, value: str, negated: bool, module: str) -> Match:
+    """``module``: the extension that the option belongs to, where it is not iptables' own."""
     if option in _NAMES:
         return Match(_NAMES[option], (value[:-1] + "*" if value.endswith("+") else value,), negated)
     if option in _ADDRESSES:
@@ -103,7 +120,7 @@ def _match(option: str, value: str, negated: bool) -> Match:
             return Match(_ADDRESSES[option], (ipaddress.ip_network(value),), negated)
     if option in _LISTS:
         return Match(_LISTS[option], tuple(value.lower().split(",")), negated)
-    if option == "--mark":
+    if option == "--mark" and module == "mark":
         number, _slash, mask = value.partition("/")
         return Match("mark", (int(number, 0),), negated, int(mask, 0) if mask else WHOLE)
     return Match("")

@@ -8,18 +8,30 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from .._errors import KernelError
 from .._plan.foreign import WHOLE, Match, Rule
 from . import programs
 
-_NAMES = {"iifname": "iifname", "iif": "iifname", "oifname": "oifname", "oif": "oifname", "mark": "mark"}
+_NAMES = {
+    "iifname": "iifname",
+    "iif": "iifname",
+    "oifname": "oifname",
+    "oif": "oifname",
+    "iifkind": "iifkind",
+    "oifkind": "oifkind",
+    "mark": "mark",
+}
 _VERSIONS = {"ipv4": 4, "ip": 4, "ipv6": 6, "ip6": 6}
 _DECIDES_NOTHING = ("counter", "log", "mangle", "notrack", "flow", "dup", "comment")
 _VERDICTS = {"accept": "accept", "drop": "drop", "reject": "drop", "return": "return", "jump": "jump", "goto": "goto"}
 _UNKNOWN = Match("")
+_REST = "*"
+"""The key of what no other key of a map matches."""
+
+_MOST = 1000
+"""Combinations that are looked at; a rule of more is one of which nothing is known."""
 
 
 def listed(*words: str) -> list[tuple[str, dict[str, Any]]]:
@@ -32,29 +44,43 @@ def listed(*words: str) -> list[tuple[str, dict[str, Any]]]:
     return [(kind, value) for item in found for kind, value in item.items() if kind != "metainfo"]
 
 
-def rules(family: str, table: str, chain: str) -> tuple[Rule, ...]:
-    """Those of one chain, in order."""
+def rules(family: str, table: str, chain: str) -> list[tuple[Rule, ...] | None]:
+    """Those of one chain, in order: what each of nft's comes to, None for one that only iptables can tell."""
     found = listed("chain", family, table, chain)
-    return tuple(rule for kind, item in found if kind == "rule" for rule in _rules(item["expr"], (family, table)))
+    return [_rule(item["expr"], (family, table)) for kind, item in found if kind == "rule"]
 
 
-def _rules(statements: list[dict[str, Any]], table: tuple[str, str]) -> Iterator[Rule]:
-    """More than one of what maps values to verdicts."""
-    matches: list[Match] = []
+def _rule(statements: list[dict[str, Any]], table: tuple[str, str]) -> tuple[Rule, ...] | None:
+    """Several for what maps values to verdicts, and for one of several combinations of values."""
+    ways: list[tuple[Match, ...]] = [()]
     for statement in statements:
         kind, what = _only(statement)
+        if kind == "xt":
+            return None
+        if kind in _VERDICTS:
+            return tuple(Rule(way, *_verdict(statement)) for way in ways)
+        if kind == "vmap":
+            return _mapped(ways, what, table)
         if kind == "match":
-            matches += _matches(what, table)
-        elif kind in _VERDICTS:
-            yield Rule(tuple(matches), *_verdict(statement))
-            return
-        elif kind == "vmap":
-            for value, verdict in _elements(what["data"], "map", table):
-                match = _match(what["key"], "==", value, table)
-                yield Rule((*matches, *match), *_verdict(verdict))
-            return
+            ways = [(*way, *more) for way in ways for more in _match(what["left"], what["op"], what["right"], table)]
         elif kind not in _DECIDES_NOTHING:
-            matches.append(_UNKNOWN)
+            ways = [(*way, _UNKNOWN) for way in ways]
+    return ()
+
+
+def _mapped(ways: list[tuple[Match, ...]], what: dict[str, Any], table: tuple[str, str]) -> tuple[Rule, ...]:
+    found: list[Rule] = []
+    rest: tuple[str, str] | None = None
+    items = _elements(what["data"], "map", table)
+    for value, verdict in items:
+        if value == _REST:
+            rest = _verdict(verdict)
+        else:
+            found += [Rule((*way, *more), *_verdict(verdict)) for way in ways for more in _match(what["key"], "==", value, table)]
+    if rest is not None:
+        others = {"set": [value for value, _verdict_of in items if value != _REST]}
+        found += [Rule((*way, *more), *rest) for way in ways for more in _match(what["key"], "!=", others, table)]
+    return tuple(found)
 
 
 def _only(item: dict[str, Any]) -> tuple[str, Any]:
@@ -67,31 +93,42 @@ def _verdict(statement: dict[str, Any]) -> tuple[str, str]:
     return _VERDICTS.get(kind, ""), what["target"] if kind in ("jump", "goto") else ""
 
 
-def _matches(what: dict[str, Any], table: tuple[str, str]) -> list[Match]:
-    return _match(what["left"], what["op"], what["right"], table)
+def _match(left: Any, operator: str, right: Any, table: tuple[str, str]) -> list[tuple[Match, ...]]:
+    """What has to hold, in one of these ways."""
+    if isinstance(left, dict) and "concat" in left:
+        return _combined(left["concat"], operator, right, table)
+    return [_single(left, operator, right, table)]
 
 
-def _match(left: Any, operator: str, right: Any, table: tuple[str, str]) -> list[Match]:
+def _combined(left: list[Any], operator: str, right: Any, table: tuple[str, str]) -> list[tuple[Match, ...]]:
+    combinations = _elements(right, "set", table)
+    parts = [item["concat"] for item in combinations if isinstance(item, dict) and "concat" in item]
+    if operator != "==" or len(parts) != len(combinations) or len(parts) > _MOST:
+        return [(_UNKNOWN,)]
+    return [tuple(match for key, value in zip(left, values) for match in _single(key, "==", value, table)) for values in parts]
+
+
+def _single(left: Any, operator: str, right: Any, table: tuple[str, str]) -> tuple[Match, ...]:
     if operator not in ("==", "!=", "in") or not isinstance(left, dict):
-        return [_UNKNOWN]
+        return (_UNKNOWN,)
     mask = WHOLE
     if "&" in left and isinstance(left["&"], list) and isinstance(left["&"][1], int):
         left, mask = left["&"]
     if not isinstance(left, dict):
-        return [_UNKNOWN]
+        return (_UNKNOWN,)
     kind, what = _only(left)
     key, needs = "", []
     if kind == "meta":
         key = _NAMES.get(what["key"], "version" if what["key"] in ("nfproto", "protocol") else "")
     elif kind == "ct":
-        key = what["key"] if what["key"] in ("state", "status") else ""
+        key = what["key"] if what["key"] in ("state", "status", "direction") else ""
     elif kind == "payload" and what.get("protocol") in ("ip", "ip6"):
         key = what["field"] if what["field"] in ("saddr", "daddr") else ""
         needs = [Match("version", (_VERSIONS[what["protocol"]],))]
     if not key or (mask != WHOLE and key != "mark"):
-        return [*needs, _UNKNOWN]
+        return (*needs, _UNKNOWN)
     values = tuple(item for value in _elements(right, "set", table) for item in _values(key, value))
-    return [*needs, Match(key, values, operator == "!=", mask)]
+    return (*needs, Match(key, values, operator == "!=", mask))
 
 
 def _elements(data: Any, kind: str, table: tuple[str, str]) -> list[Any]:

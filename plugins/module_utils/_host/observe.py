@@ -65,6 +65,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         root_obstacles=Lazy(rootfs.obstacle),
         listeners=Lazy(sockets.listeners),
         foreign_chains=Lazy(lambda _hook: firewall.forward_chains(chains[""])),
+        zone_is_kept=firewalld.is_kept(),
         firewalld=Lazy(lambda _zones: firewalld.zones(chains[""])),
         machine_id=(files.read("/etc/machine-id") or machine.boot_id).strip(),
         debris=_debris(sandboxes, {network.alias for network in networks.values()}, links, shelves) if debris else Debris(),

@@ -17,31 +17,30 @@ from .._spec.policy import Allowance, Policy
 from .draft import Draft
 from .egress import METADATA, Bound
 from .observed import Connection
-from .operations import Cut, CutConnections, Phase
+from .operations import Cut
 from .resolver import resolvers
-from .rules import concerned
 
 _PORTS_OF = {6: "tcp", 17: "udp", 132: "sctp"}
 _ICMP = {4: 1, 6: 58}
 _DNS = 53
 
 
-def plan_cuts(draft: Draft) -> None:
-    """For every sandbox whose policies, or whose networks' policies, are others now."""
-    cuts = []
-    for key in concerned(draft):
+def planned_cuts(draft: Draft) -> tuple[Cut, ...]:
+    """For every sandbox whose policies, or whose networks' policies, are others now, or were when a run was killed."""
+    cuts: list[Cut] = []
+    left = draft.observed.unflushed.sandboxes
+    for key in dict.fromkeys((*draft.concerned(), *left)):
         sandbox, known = draft.sandboxes.get(key), draft.observed.sandboxes.get(key)
         if sandbox is None or known is None or sandbox.removing:
             continue
         for item in sandbox.attachments:
             before, after = draft.observed.networks.get(item.network), draft.networks.get(item.network)
             now = (sandbox.policies, after.policies if after is not None else ())
-            if now != (known.policies, before.policies if before is not None else ()):
+            if key in left or now != (known.policies, before.policies if before is not None else ()):
                 cutting = tuple(policies for policies in now if policies and _cuts(Bound(policies)))
                 servers = tuple(resolvers(sandbox, draft.networks, draft.observed.resolvers))
-                cuts += [Cut(item.senders(), cutting, servers)] if cutting else []
-    if cuts:
-        draft.add(Phase.RULES, CutConnections(tuple(cuts)))
+                cuts += [Cut(key, item.senders(), cutting, servers)] if cutting else []
+    return tuple(cuts)
 
 
 def permits(policies: Sequence[Policy], servers: Sequence[IPAddress], connection: Connection) -> bool:

@@ -132,6 +132,13 @@ class Draft:
         """The sandboxes on the network, those about to be removed included."""
         return [self.sandboxes[key] for key in self.sandboxes.holders(claims.network(network))]
 
+    def concerned(self) -> list[str]:
+        """The ids of the sandboxes that changed, or whose networks did."""
+        before = self.observed.networks
+        names = [name for name in {**self.networks, **before} if self.networks.get(name) != before.get(name)]
+        followers = [key for name in names for key in self.sandboxes.holders(claims.network(name))]
+        return list(dict.fromkeys((*self.sandboxes.changed, *followers)))
+
     def claimant(self, network: str, address: IPAddress) -> str | None:
         """The sandbox that stays and has the address by its record: its own, even where the lease got lost."""
         holders = self.observed.sandboxes.holders(claims.address(network, address))

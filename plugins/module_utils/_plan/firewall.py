@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .._errors import BlockedByFirewall
+from .._errors import BlockedByFirewall, NotOurs, PodnetError
 from .._spec.network import Network
 from .draft import Change, Draft
 from .foreign import ForeignChain, Match, Packet, Rule
@@ -22,6 +22,9 @@ COMMENT = "podnet.linux"
 ZONE = "podnet"
 """Of firewalld; interfaces in it are let through, to the host and to others: our own rules decide about them."""
 
+FIREWALLD = "firewalld"
+"""What manages the chains that go by zones."""
+
 _OURS = Rule((Match("mark", (MARK,), mask=MARK),), "accept")
 
 
@@ -31,21 +34,29 @@ def plan_firewall(draft: Draft, *, strict: bool) -> None:
     ``strict``: raise BlockedByFirewall where it offers none, and would drop; else that is a warning.
     """
     networks = [network for network in draft.networks.values() if not network.removing and network.firewall == "auto"]
+    _plan_zone(draft, {network.name for network in networks}, strict=strict)
     if not networks and not draft.observed.networks:
         return
-    _plan_zone(draft, {network.name for network in networks})
+    zones = draft.observed.firewalld.get("zones")
+    settled = zones.ours | zones.others if zones is not None and zones.sound else frozenset()
     for chain in draft.observed.foreign_chains["forward"]:
-        packets = [packet for network in networks for packet in _packets(draft, network, chain)]
+        # What is only going to be bound to a zone will be let through by that.
+        seen = [network for network in networks if chain.tool != FIREWALLD or network.name in settled]
+        packets = [packet for network in seen for packet in _packets(draft, network, chain)]
         if all(chain.lets(packet) for packet in packets):
             if chain.ours and not packets:
                 _change(draft, chain, Phase.DESTROY, allow=False)
         elif chain.offer is not None and all(chain.lets(packet, {chain.offer: (_OURS,)}) for packet in packets):
             # Missing, or not ahead of what drops.
             _change(draft, chain, Phase.HOST, allow=True)
-        elif strict:
-            raise BlockedByFirewall(_blocked(chain))
         else:
-            draft.warn(_blocked(chain))
+            _refuse(draft, BlockedByFirewall(_blocked(chain)), strict=strict)
+
+
+def _refuse(draft: Draft, error: PodnetError, *, strict: bool) -> None:
+    if strict:
+        raise error
+    draft.warn(str(error))
 
 
 def _packets(draft: Draft, network: Network, chain: ForeignChain) -> Iterator[Packet]:
@@ -60,11 +71,11 @@ def _packets(draft: Draft, network: Network, chain: ForeignChain) -> Iterator[Pa
         if version not in chain.versions:
             continue
         uplink = draft.observed.uplink(version)
-        out: dict[str, Any] = {"iifname": network.name, "saddr": subnet, "oifname": uplink}
-        back: dict[str, Any] = {"oifname": network.name, "daddr": subnet, "iifname": uplink}
+        out: dict[str, Any] = {"iifname": network.name, "iifkind": "bridge", "saddr": subnet, "oifname": uplink}
+        back: dict[str, Any] = {"oifname": network.name, "oifkind": "bridge", "daddr": subnet, "iifname": uplink}
         for status, first, second in (("", out, back), ("dnat", back, out))[: 1 + publishes]:
             yield Packet(version, state="new", status=status, mark=mark, **first)
-            yield Packet(version, state="established", status=status, mark=mark, **second)
+            yield Packet(version, state="established", direction="reply", status=status, mark=mark, **second)
 
 
 def _change(draft: Draft, chain: ForeignChain, phase: Phase, *, allow: bool) -> None:
@@ -85,12 +96,22 @@ def _blocked(chain: ForeignChain) -> str:
     return f"firewall: {chain.title} drops what the networks forward; {way}, or say firewall: none"
 
 
-def _plan_zone(draft: Draft, names: set[str]) -> None:
+def _plan_zone(draft: Draft, names: set[str], *, strict: bool) -> None:
     """Bridges in a zone of ours; those that somebody has put into another stay there."""
-    zones = draft.observed.firewalld.get("zones")
-    if zones is None or names - zones.others == zones.ours:
+    concerns = bool(names or draft.observed.networks or draft.observed.zone_is_kept)
+    zones = draft.observed.firewalld.get("zones") if concerns else None
+    if zones is None:
         return
     wanted = names - zones.others
+    if zones.taken:
+        if wanted:
+            text = f"firewall: firewalld has a zone {ZONE} that podnet.linux did not make; rename it, or say firewall: none"
+            _refuse(draft, NotOurs(text), strict=strict)
+        return
+    last = not names
+    if wanted == zones.ours and (zones.sound or not wanted) and not (last and zones.kept):
+        return
     added, removed = tuple(sorted(wanted - zones.ours)), tuple(sorted(zones.ours - wanted))
-    draft.add(Phase.HOST if added else Phase.DESTROY, BindZone(added, removed, last=not wanted))
-    draft.changes.append(Change(KIND, "firewalld", {f"zone {ZONE}": sorted(zones.ours)}, {f"zone {ZONE}": sorted(wanted)}))
+    draft.add(Phase.HOST if wanted else Phase.DESTROY, BindZone(added, removed, last=last))
+    before: list[str] = sorted(zones.ours) if zones.sound else [f"{name} (not let through)" for name in sorted(zones.ours)]
+    draft.changes.append(Change(KIND, "firewalld", {f"zone {ZONE}": before}, {f"zone {ZONE}": sorted(wanted)}))

@@ -53,7 +53,10 @@ class Packet:
     oifname: str | None = None
     saddr: IPNetwork | None = None
     daddr: IPNetwork | None = None
+    iifkind: str | None = None
+    oifkind: str | None = None
     state: str = "new"
+    direction: str = "original"
     status: str = ""
     mark: int | None = None
 
@@ -118,7 +121,7 @@ def _equals(match: Match, known: Any, value: Any) -> bool | None:
             return False
         return True if value.prefixlen <= known.prefixlen else None
     if match.key == "mark":
-        return bool(known & match.mask == value)
+        return known & match.mask == value if isinstance(value, int) else None
     if match.key in ("iifname", "oifname") and str(value).endswith("*"):
         return bool(known.startswith(value[:-1]))
     return bool(known == value)

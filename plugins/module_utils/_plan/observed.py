@@ -89,11 +89,16 @@ class Listener:
 class Zones:
     """firewalld, which lets interfaces through by the zone that they are bound to.
 
-    ``ours``: those in the zone that is ours, ``others``: those that somebody has bound to another.
+    ``ours``: those in the zone that is ours, ``others``: those that somebody has bound to another. ``kept``: it keeps a zone
+    of ours; ``taken``: a zone of that name is somebody else's. ``sound``: our zone lets through what it is there for.
     """
 
     ours: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
+    kept: bool = False
+    taken: bool = False
+    sound: bool = True
+    running: bool = True
 
 
 Parts = Mapping[str, Union[frozenset[str], tuple[str, ...]]]
@@ -123,6 +128,14 @@ class Flow:
     host: IPAddress | None
     port: int
     target: tuple[IPAddress, int] | None
+
+
+@dataclass(frozen=True)
+class Unflushed:
+    """What a run that was killed has left: flows to forget, and the sandboxes whose connections were to be cut."""
+
+    flows: tuple[Flow, ...] = ()
+    sandboxes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -231,7 +244,7 @@ class Observed:
     machine_id: str = ""
     sysctl_dropin: str | None = None
     tables: Mapping[str, Ruleset] = field(default_factory=dict)
-    unflushed: tuple[Flow, ...] = ()
+    unflushed: Unflushed = Unflushed()
     counters: Mapping[str, int] = field(default_factory=dict)
     pinned: Mapping[str, bool] = field(default_factory=dict)
     views: Mapping[str, SandboxView] = field(default_factory=dict)
@@ -240,6 +253,7 @@ class Observed:
     listeners: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
     foreign_chains: Mapping[str, tuple[ForeignChain, ...]] = field(default_factory=lambda: {"forward": ()})
     firewalld: Mapping[str, Zones | None] = field(default_factory=dict)
+    zone_is_kept: bool = False
     root_obstacles: Mapping[str, str | None] = field(default_factory=dict)
     debris: Debris = Debris()
 

@@ -292,11 +292,28 @@ class ChangeRules(Operation):
 
 
 @dataclass(frozen=True)
+class Cut:
+    """Connections of one sandbox from these addresses that one of these groups of policies does not allow.
+
+    ``servers``: its resolvers.
+    """
+
+    sandbox: str
+    senders: tuple[IPAddress, ...]
+    policies: tuple[tuple[Policy, ...], ...]
+    servers: tuple[IPAddress, ...]
+
+
+@dataclass(frozen=True)
 class NoteFlows(Operation):
-    """Write down what is to be forgotten behind the rules' next change; ``back``: what is, should that be undone."""
+    """Write down what is to be forgotten behind the rules' next change, and of which sandboxes connections are to be cut.
+
+    ``back``: what is to be forgotten should that change be undone.
+    """
 
     flows: tuple[Flow, ...]
     back: tuple[Flow, ...]
+    sandboxes: tuple[str, ...] = ()
 
     def inverse(self) -> tuple[Operation, ...]:
         return (FlushConntrack(self.back),)
@@ -304,25 +321,13 @@ class NoteFlows(Operation):
 
 @dataclass(frozen=True)
 class FlushConntrack(Operation):
-    """Make the kernel forget flows, so that their next packet goes where the rules say now, and the note of them."""
+    """Make the kernel forget flows, so that their next packet meets the rules as they are now; and the note of them.
+
+    What is allowed, and was forgotten all the same, is tracked again with its next packet.
+    """
 
     flows: tuple[Flow, ...]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Connections from these addresses that one of these groups of policies does not allow; ``servers``: the resolvers."""
-
-    senders: tuple[IPAddress, ...]
-    policies: tuple[tuple[Policy, ...], ...]
-    servers: tuple[IPAddress, ...]
-
-
-@dataclass(frozen=True)
-class CutConnections(Operation):
-    """Make the kernel forget them. Nothing has to undo it: what is allowed is tracked again with its next packet."""
-
-    cuts: tuple[Cut, ...]
+    cuts: tuple[Cut, ...] = ()
 
 
 @dataclass(frozen=True)

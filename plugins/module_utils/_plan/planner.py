@@ -11,7 +11,6 @@ from .._errors import InUse, InvalidArgument
 from .._spec.network import NetworkRequest, default_network
 from .._spec.policy import PolicyRequest
 from .._spec.sandbox import Sandbox, SandboxRequest
-from .cuts import plan_cuts
 from .draft import Draft
 from .firewall import plan_firewall
 from .forwarding import plan_forwarding
@@ -102,7 +101,6 @@ def _plan_host(draft: Draft, *, strict: bool = False) -> None:
     check_conflicts(draft)
     plan_forwarding(draft)
     plan_rules(draft)
-    plan_cuts(draft)
     plan_firewall(draft, strict=strict)
     plan_route_localnet(draft)
 

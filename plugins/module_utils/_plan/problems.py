@@ -122,17 +122,12 @@ def _change_rules(operation: ops.ChangeRules) -> str:
 
 @problem.register
 def _note_flows(operation: ops.NoteFlows) -> str:
-    return "UDP flows would go where a port led before"
+    return "UDP flows would go where a port led before, or connections go on that policies do not allow"
 
 
 @problem.register
 def _flush_conntrack(operation: ops.FlushConntrack) -> str:
-    return "UDP flows go where a port led before"
-
-
-@problem.register
-def _cut_connections(operation: ops.CutConnections) -> str:
-    return "connections go on that egress policies do not allow"
+    return "UDP flows go where a port led before, or connections go on that policies do not allow"
 
 
 @problem.register

@@ -97,6 +97,22 @@ def check_conflicts(draft: Draft) -> None:
                 _refuse_listened(draft, sandbox, forward)
 
 
+def check_records(draft: Draft) -> None:
+    """The same for all of them: records that were edited or restored may contradict each other. Raises PortInUse."""
+    published_by: dict[tuple[str, int], list[tuple[Sandbox, PortForward]]] = {}
+    for sandbox in draft.sandboxes.values():
+        for forward in () if sandbox.removing else sandbox.port_forwards:
+            for port in forward.host_ports:
+                others = published_by.setdefault((forward.protocol, port), [])
+                for other, theirs in others:
+                    if other is not sandbox and theirs.meets(forward):
+                        raise PortInUse(
+                            f"port_forwards: by their records sandboxes {other.name} and {sandbox.name} both publish {forward}; "
+                            "give one of them other port_forwards, or remove it"
+                        )
+                others.append((sandbox, forward))
+
+
 def _changed(draft: Draft) -> list[Sandbox]:
     """Those that stay, and are not as they were."""
     return [draft.sandboxes[key] for key in draft.sandboxes.changed if key in draft.sandboxes and not draft.sandboxes[key].removing]

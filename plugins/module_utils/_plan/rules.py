@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from .._spec import claims
 from .._spec.sandbox import Sandbox
+from .cuts import planned_cuts
 from .draft import UNKNOWN, Change, Draft
-from .egress import is_shared_set
+from .egress import is_dynamic, is_shared_set
 from .observed import Flow, Parts, Ruleset
 from .operations import ChangeRules, FlushConntrack, LoadRules, NoteFlows, Phase
+from .publishing import check_records
 from .ruleset import NAME, blocks, frame, parts, udp_flows
+
+_BY_ID = re.compile(r"(?<=_)[0-9a-f]{8}\b")
 
 
 def plan_rules(draft: Draft) -> None:
@@ -25,32 +30,28 @@ def plan_rules(draft: Draft) -> None:
     same = seen.frame == wanted
     if seen.parts is None and same:
         # What is loaded is what the records mean: what did not change since need not be looked at.
-        changed = concerned(draft)
+        changed = draft.concerned()
         before, after = _recorded(draft, changed), _planned(draft, changed)
         before, after = _not_shared(draft, before, after)
     else:
+        check_records(draft)
         before = _recorded(draft, draft.observed.sandboxes) if seen.parts is None else seen.parts
         after = draft.canonical(Ruleset(text, _planned(draft, draft.sandboxes))).parts or {} if wanted else {}
     gone, new = _differences(before, after)
-    stale = (*draft.observed.unflushed, *_led_elsewhere(gone, new))
+    stale = (*draft.observed.unflushed.flows, *_led_elsewhere(gone, new))
+    cuts = planned_cuts(draft)
     if not same or gone or new:
         loaded, meant = Ruleset(seen.frame, before), Ruleset(wanted, after)
-        draft.add(Phase.RULES, *([NoteFlows(stale, tuple(_led_elsewhere(gone=new, new=gone)))] if stale else []))
+        if stale or cuts:
+            sandboxes = tuple(dict.fromkeys(cut.sandbox for cut in cuts))
+            draft.add(Phase.RULES, NoteFlows(stale, tuple(_led_elsewhere(gone=new, new=gone)), sandboxes))
         draft.add(Phase.RULES, ChangeRules(new, gone) if same else LoadRules(Ruleset(text, after), loaded))
-        draft.changes.append(_change(blocks(loaded), blocks(meant), _unknown(draft)))
-    elif stale:
-        ports = sorted({f"udp {flow.port}" for flow in stale})
-        draft.changes.append(Change("conntrack", "published ports", {"flows left over": ports}, {"flows left over": []}))
-    if stale:
-        draft.add(Phase.RULES, FlushConntrack(stale))
-
-
-def concerned(draft: Draft) -> list[str]:
-    """The sandboxes that changed, or whose networks did."""
-    names = {*draft.networks, *draft.observed.networks}
-    other = [name for name in names if draft.networks.get(name) != draft.observed.networks.get(name)]
-    followers = [key for name in other for key in draft.sandboxes.holders(claims.network(name))]
-    return list(dict.fromkeys((*draft.sandboxes.changed, *followers)))
+        draft.changes.append(_change(_titled(draft, blocks(loaded)), _titled(draft, blocks(meant)), _unknown(draft)))
+    elif stale or cuts:
+        left = sorted({f"udp {flow.port}" for flow in stale} | {draft.sandboxes[cut.sandbox].name for cut in cuts})
+        draft.changes.append(Change("conntrack", "connections", {"left over": left}, {"left over": []}))
+    if stale or cuts:
+        draft.add(Phase.RULES, FlushConntrack(stale, cuts))
 
 
 def _recorded(draft: Draft, keys: Iterable[str]) -> Parts:
@@ -126,7 +127,7 @@ def _without(items: Parts, others: Parts) -> Parts:
         if isinstance(held, frozenset) and isinstance(known, frozenset):
             if held - known:
                 found[block] = held - known
-        elif held != known:
+        elif held != known and (held or is_dynamic(block)):
             found[block] = held
     return found
 
@@ -141,6 +142,12 @@ def _change(before: dict[str, list[str]], after: dict[str, list[str]], unknown: 
     return Change("nftables", f"tables {NAME}", removed, added)
 
 
+def _titled(draft: Draft, found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """With a sandbox's name where the block is named by its id, which a new one gets when it is made."""
+    short = {item.id[:8]: item.name for item in (draft.sandboxes.get(key) for key in draft.sandboxes.changed) if item is not None}
+    return {_BY_ID.sub(lambda match: short.get(match[0], match[0]), name): items for name, items in found.items()}
+
+
 def _missing(items: Iterable[str], others: Iterable[str]) -> list[str]:
     left_out = set(others)
     return [item for item in items if item not in left_out]
@@ -152,4 +159,5 @@ def _unknown(draft: Draft) -> list[str]:
         return []
     changed = draft.sandboxes.changed
     fresh = [draft.sandboxes[key] for key in changed if key in draft.sandboxes and key not in draft.observed.sandboxes]
-    return [word for item in fresh for word in (item.id[:8], *(f"{a} . " for at in item.attachments for a in at.addresses))]
+    words = [word for item in fresh for at in item.attachments for word in (at.mac, *(f"{address} . " for address in at.addresses))]
+    return [*words, *(item.id[:8] for item in fresh)]

@@ -280,7 +280,7 @@ _INET = (
     "\t\toifname @bridges icmpv6 type nd-redirect drop",
     "\t}",
     "\tchain to_host {",
-    "\t\tct state established,related accept",
+    "\t\tct direction reply accept",
     "\t\ticmp type { destination-unreachable, time-exceeded, parameter-problem } accept",
     "\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept",
     "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept",

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import ipaddress
 
-from .._plan.observed import Flow
+from .._plan.observed import Flow, Unflushed
 from . import files, paths
 
 _NOTE = f"{paths.RUN}/flows"
+_CUT = "cut"
 
 
-def write(flows: tuple[Flow, ...]) -> None:
-    files.write(_NOTE, "".join(_line(flow) + "\n" for flow in flows))
+def write(flows: tuple[Flow, ...], sandboxes: tuple[str, ...]) -> None:
+    files.write(_NOTE, "".join(f"{line}\n" for line in (*map(_line, flows), *(f"{_CUT} {key}" for key in sandboxes))))
 
 
-def read() -> tuple[Flow, ...]:
-    """None where there is no such note; a line that is garbled is left out."""
-    found = (_parsed(line.split()) for line in (files.read(_NOTE) or "").splitlines())
-    return tuple(flow for flow in found if flow is not None)
+def read() -> Unflushed:
+    """Nothing where there is no such note; a line that is garbled is left out."""
+    lines = [line.split() for line in (files.read(_NOTE) or "").splitlines()]
+    found = (_parsed(words) for words in lines)
+    cut = tuple(words[1] for words in lines if len(words) == 2 and words[0] == _CUT)
+    return Unflushed(tuple(flow for flow in found if flow is not None), cut)
 
 
 def remove() -> None:
