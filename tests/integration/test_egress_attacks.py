@@ -1,0 +1,319 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Root with every capability in a bound sandbox: nothing that it tries reaches anybody, and no change opens a gap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from frames import heard, listen, send
+from host import Host
+from talk import HOST, LAN, ask, bridge_netfilter, serve
+
+NETWORK = {"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"]}
+ALLOWED, FORBIDDEN = 5000, 6000
+
+
+@pytest.fixture
+def pods(lan: Host) -> dict[str, dict[str, Any]]:
+    """bound may ask port 5000/udp of the neighbour on the LAN, and nothing else; peer is next door and publishes 8002."""
+    lan.do("bridge_network", **NETWORK)
+    made = lan.do(
+        "pod_sandbox",
+        sandboxes=[
+            {"name": "bound", "network": "a", "egress": {"allowed_cidrs": list(LAN), "allowed_udp_ports": [ALLOWED], "allow_dns": False}},
+            {"name": "peer", "network": "a", "port_forwards": ["8002:80"]},
+        ],
+    )
+    found = {item["name"]: item for item in made["sandboxes"]}
+    serve(lan, found["peer"]["ns_name"], "peer", 80)
+    serve(lan, "lan", "lan", ALLOWED, FORBIDDEN, 53)
+    serve(lan, None, "host", FORBIDDEN)
+    for sandbox in found.values():
+        shown = lan.json("ip", "-n", sandbox["ns_name"], "-j", "addr", "show", "dev", "eth0")[0]["addr_info"]
+        sandbox["link_local"] = next(item["local"] for item in shown if item["scope"] == "link")
+    return found
+
+
+def shut(lan: Host, pods: dict[str, dict[str, Any]], where: str | None = None) -> list[str]:
+    """What is reached and should not be."""
+    peer = pods["peer"]
+    asked = [(kind, address, FORBIDDEN) for kind in ("tcp", "udp") for address in (*LAN, *HOST, *peer["gateways"])]
+    asked += [("tcp", address, ALLOWED) for address in LAN]
+    asked += [(kind, address, 53) for kind in ("tcp", "udp") for address in LAN]
+    asked += [(kind, address, 80) for kind in ("tcp", "udp") for address in (*peer["addresses"], f"{peer['link_local']}%eth0")]
+    asked += [("tcp", address, 8002) for address in (*HOST, *peer["gateways"])]
+    answers = ask(lan, where or pods["bound"]["ns_name"], *asked, patience=0.1)
+    return [f"{question}: {answer}" for question, answer in zip(asked, answers) if answer is not None]
+
+
+TRICKS = {
+    "its own rules and routes": "nft flush ruleset; ip route flush cache; ip rule add prio 1 to all lookup main",
+    "another default route": "ip route replace default via {peer4} onlink dev eth0; ip -6 route replace default via {peer6} dev eth0",
+    "routes to neighbours": "ip route replace {peer4}/32 dev eth0; ip -6 route replace {peer6}/128 dev eth0",
+    "fixed neighbours": "ip neigh replace {peer4} lladdr {peer_mac} dev eth0 nud permanent;"
+    "ip -6 neigh replace {peer6} lladdr {peer_mac} dev eth0 nud permanent",
+    "the gateway by the neighbour": "ip neigh replace {gateway4} lladdr {peer_mac} dev eth0 nud permanent;"
+    "ip -6 neigh replace {gateway6} lladdr {peer_mac} dev eth0 nud permanent",
+    "all of it by broadcast": "ip neigh replace {gateway4} lladdr ff:ff:ff:ff:ff:ff dev eth0 nud permanent;"
+    "ip neigh replace {peer4} lladdr ff:ff:ff:ff:ff:ff dev eth0 nud permanent;"
+    "ip -6 neigh replace {peer6} lladdr 33:33:00:00:00:01 dev eth0 nud permanent",
+    "more addresses": "ip addr add 10.91.0.77/24 dev eth0; ip addr add fd00:91::77/64 dev eth0 nodad;"
+    "ip route replace default via {gateway4} src 10.91.0.77; ip -6 route replace default via {gateway6} src fd00:91::77",
+    "the address of the neighbour": "ip addr add {peer4}/32 dev eth0; ip route replace default via {gateway4} src {peer4}",
+    "another mac": "ip link set eth0 address 02:00:00:00:00:77",
+    "a vlan": "ip link add link eth0 name v7 type vlan id 7; ip addr add 10.91.0.2/24 dev v7; ip link set v7 up",
+    "a macvlan": "ip link add link eth0 name m0 type macvlan mode bridge; ip addr add 10.91.0.2/32 dev m0; ip link set m0 up;"
+    "ip route replace default via {gateway4} dev m0 onlink",
+}
+
+
+@pytest.mark.parametrize("value", (0, 1))
+def test_no_change_of_its_own_side_helps(lan: Host, pods: dict[str, dict[str, Any]], value: int) -> None:
+    bridge_netfilter(lan, value)
+    bound, peer = pods["bound"], pods["peer"]
+    words = {
+        "peer4": peer["addresses"][0],
+        "peer6": peer["addresses"][1],
+        "peer_mac": peer["mac"],
+        "gateway4": peer["gateways"][0],
+        "gateway6": peer["gateways"][1],
+    }
+    assert ask(lan, bound["ns_name"], *(("udp", address, ALLOWED) for address in LAN)) == [f"lan {ALLOWED} {address}" for address in HOST]
+    assert shut(lan, pods) == []
+    before = denied(lan)
+    for name, trick in TRICKS.items():
+        lan.inside(bound, "sh", "-c", trick.format_map(words), check=False)
+        assert shut(lan, pods) == [], name
+        assert lan.drive({"sandboxes": [{"name": "bound", "state": "recreated"}]})["changed"]
+    assert shut(lan, pods) == []
+    assert denied(lan) > before
+    answers = ask(lan, bound["ns_name"], *(("udp", address, ALLOWED) for address in LAN))
+    assert answers == [f"lan {ALLOWED} {address}" for address in HOST]
+    assert lan.pings(peer, "10.91.0.1") and lan.pings(peer, "fd00:91::1")
+
+
+def denied(lan: Host) -> int:
+    return lan.do("egress_policy_info", sandbox="bound")["policies"][0]["counters"]["denied"]
+
+
+NESTED = """
+ip netns add inner; ip link add n0 type veth peer name n1 netns inner; ip addr add 192.168.77.1/24 dev n0; ip link set n0 up
+ip -n inner addr add 192.168.77.2/24 dev n1; ip -n inner link set n1 up; ip -n inner route add default via 192.168.77.1
+sysctl -qw net.ipv4.ip_forward=1
+nft -f - <<X
+table ip n { chain p { type nat hook postrouting priority 100; oifname "eth0" masquerade; }; }
+X
+"""
+TUNNELS = """
+ip link add t1 type ipip local {me} remote {to} && ip addr add 192.168.88.1/30 dev t1 && ip link set t1 up
+ip link add t2 type gre local {me} remote {to} && ip addr add 192.168.88.5/30 dev t2 && ip link set t2 up
+ip link add t3 type vxlan id 7 local {me} remote {to} dstport 4789 && ip addr add 192.168.88.9/30 dev t3 && ip link set t3 up
+ip link add t4 type sit local {me} remote {to} && ip link set t4 up && ip -6 addr add 2001:db8:77::1/64 dev t4
+true
+"""
+
+
+def test_nested_namespaces_and_tunnels_are_held_too(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """By IP protocol what of it gets to the LAN: all of it while the sandbox is free, and bound what it may send itself."""
+    bound = pods["bound"]
+
+    def seen() -> set[int]:
+        ear = lan.start("ip", "netns", "exec", "lan", "python3", "-u", "-c", SNIFF, "eth0")
+        assert ear.stdout is not None and ear.stdout.readline() == "ready\n"
+        # Root there makes more namespaces, which it forwards and masquerades for.
+        inner = f"mount -t tmpfs none /run; mkdir -p /run/netns; {NESTED} ip netns exec inner sh -c '{PROBE}'"
+        lan.inside(bound, "sh", "-c", inner, check=False)
+        for target in (LAN[0], pods["peer"]["addresses"][0]):
+            lan.inside(bound, "sh", "-c", TUNNELS.format(me=bound["addresses"][0], to=target), check=False)
+            for probe in ("192.168.88.2", "192.168.88.6", "192.168.88.10", "2001:db8:77::2"):
+                lan.inside(bound, "ping", "-c1", "-W1", "-n", probe, check=False)
+            lan.inside(bound, "sh", "-c", "for n in t1 t2 t3 t4; do ip link del $n; done; ip link del n0; true", check=False)
+        ask(lan, bound["ns_name"], ("udp", LAN[0], ALLOWED))
+        lan.sh("ip netns exec lan ping -c1 -W1 -p 656e64656e64 198.51.100.1")
+        return {int(word) for word in ear.stdout.readline().split()}
+
+    tcp, udp = 6, 17
+    assert seen() == {udp}
+    lan.do("egress_policy", sandbox="bound", state="absent")
+    assert {tcp, udp} < seen()
+
+
+PROBE = f"""
+python3 - <<X
+import socket
+for kind, port in ((socket.SOCK_DGRAM, {FORBIDDEN}), (socket.SOCK_STREAM, {FORBIDDEN})):
+    s = socket.socket(socket.AF_INET, kind); s.settimeout(0.3)
+    try:
+        s.connect(("{LAN[0]}", port)); s.send(b"x")
+    except OSError:
+        pass
+X
+"""
+SNIFF = f"""
+import socket, struct, sys
+ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+ear.bind((sys.argv[1], 0))
+ear.settimeout(60)
+print("ready", flush=True)
+found = set()
+while True:
+    frame = ear.recv(4000)
+    if b"endend" in frame:
+        break
+    if frame[12:14] == b"\\x08\\x00" and frame[30:34] == socket.inet_aton("{LAN[0]}"):
+        found.add(frame[23])
+print(*sorted(found), flush=True)
+"""
+
+
+@pytest.mark.parametrize("value", (0, 1))
+def test_raw_frames_reach_nobody(lan: Host, pods: dict[str, dict[str, Any]], value: int) -> None:
+    """Of its own MAC and addresses, which it may use: to neighbours, groups, everybody, and the host's MAC."""
+    bridge_netfilter(lan, value)
+    bound, peer = pods["bound"], pods["peer"]
+    (bridge,) = lan.json("ip", "-j", "link", "show", "a")
+    (my4, my6), (his4, his6) = bound["addresses"], peer["addresses"]
+    link = bound["link_local"]
+    macs = {"neighbour": peer["mac"], "host": bridge["address"], "everybody": "ff:ff:ff:ff:ff:ff", "group": "33:33:00:00:00:01"}
+    frames: dict[str, Any] = {}
+    for whom, mac in macs.items():
+        udp = {"kind": "udp", "source": bound["mac"], "target": mac}
+        icmp = {"kind": "icmp6", "source": bound["mac"], "target": mac, "type": 128}
+        for at, (mine, to) in enumerate(((my4, his4), (my4, LAN[0]), (my4, "255.255.255.255"), (my4, "224.0.0.251"))):
+            frames[f"four {whom} {at}"] = {**udp, "from": mine, "to": to}
+        for at, (mine, to) in enumerate(((my6, his6), (my6, LAN[1]), (link, peer["link_local"]), (link, "ff02::1"), (my6, "ff0e::1"))):
+            frames[f"six {whom} {at}"] = {**udp, "from": mine, "to": to}
+            frames[f"echo {whom} {at}"] = {**icmp, "from": mine, "to": to}
+        # Neighbour discovery is let through to neighbours, but nowhere else.
+        frames[f"solicit {whom}"] = {**icmp, "from": my6, "to": LAN[1], "type": 135}
+        frames[f"listener {whom}"] = {**icmp, "from": link, "to": LAN[1], "type": 143}
+        frames[f"router solicit {whom}"] = {**icmp, "from": link, "to": "ff02::2", "type": 133}
+    ears = {"neighbour": listen(lan, peer["ns_name"], "eth0"), "lan": listen(lan, "lan", "eth0")}
+    send(lan, bound, frames)
+    send(lan, peer, {"end": {"kind": "udp", "source": peer["mac"], "from": his4, "to": LAN[0], "target": bridge["address"]}})
+    # The neighbour's own interface shows what it sends, too.
+    got = {name: heard(ear) - {"end"} for name, ear in ears.items()}
+    assert got["lan"] == set()
+    assert {name for name in got["neighbour"] if not name.startswith(("solicit", "listener"))} == set()
+
+
+FLOOD = """
+import json, socket, sys, time
+four, six, port, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+udp4, udp6 = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+raw4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+raw6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+print("ready", flush=True)
+tried, end, started = 0, time.monotonic() + seconds, time.monotonic()
+def attempt(call):
+    global tried
+    try:
+        call()
+        tried += 1
+    except OSError:
+        pass
+while time.monotonic() < end:
+    for _ in range(5):
+        attempt(lambda: udp4.sendto(b"forbidden", (four, port)))
+        attempt(lambda: udp6.sendto(b"forbidden", (six, port)))
+        attempt(lambda: raw4.sendto(b"\\x08\\x00\\xf7\\xff" + bytes(4), (four, 0)))
+        attempt(lambda: raw6.sendto(b"\\x80" + bytes(7), (six, 0)))
+    for family, address in ((socket.AF_INET, four), (socket.AF_INET6, six)):
+        s = socket.socket(family, socket.SOCK_STREAM)
+        s.setblocking(False)
+        tried += s.connect_ex((address, port)) in (0, 115)
+        s.close()
+    time.sleep(0.005)
+print(tried, round(tried / (time.monotonic() - started)), flush=True)
+"""
+COUNT = """
+import socket, sys, time
+ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+ear.bind((sys.argv[1], 0))
+ear.settimeout(0.5)
+port = int(sys.argv[2]).to_bytes(2, "big")
+print("ready", flush=True)
+through, end = 0, time.monotonic() + float(sys.argv[3])
+while time.monotonic() < end:
+    try:
+        frame = ear.recv(4000)
+    except OSError:
+        continue
+    if frame[12:14] == b"\\x08\\x00":
+        through += frame[23] == 1 or (frame[23] in (6, 17) and frame[36:38] == port)
+    elif frame[12:14] == b"\\x86\\xdd":
+        through += (frame[20] == 58 and frame[54] == 128) or (frame[20] in (6, 17) and frame[56:58] == port)
+print(through, flush=True)
+"""
+PACE = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(1)
+s.connect((sys.argv[1], int(sys.argv[2])))
+lost, sent, end = 0, 0, time.monotonic() + float(sys.argv[3])
+while time.monotonic() < end:
+    s.send(b"x")
+    sent += 1
+    try:
+        s.recv(100)
+    except OSError:
+        lost += 1
+    time.sleep(0.005)
+print(sent, lost, flush=True)
+"""
+
+
+def test_a_flood_finds_no_gap_in_a_hundred_changes(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """And what is allowed loses nothing meanwhile."""
+    seconds, bound = "40", pods["bound"]["ns_name"]
+
+    def start(where: str, script: str, *words: str, wait: bool = True) -> Any:
+        process = lan.start("ip", "netns", "exec", where, "python3", "-c", script, *words)
+        assert process.stdout is not None and (not wait or process.stdout.readline() == "ready\n")
+        return process
+
+    counter = start("lan", COUNT, "eth0", str(FORBIDDEN), seconds)
+    flood = start(bound, FLOOD, *LAN, str(FORBIDDEN), seconds)
+    pace = start(bound, PACE, LAN[0], str(ALLOWED), "35", wait=False)
+    always = {"sandbox": "bound", "allowed_cidrs": list(LAN), "allow_dns": False}
+    forms = (
+        {"allowed_udp_ports": [ALLOWED], "rules": []},
+        {"allowed_udp_ports": [ALLOWED, 7000], "rules": [{"cidrs": ["203.0.113.0/24"]}], "log_denied": False},
+        {"allowed_udp_ports": ["4999-5001"], "rules": [], "log_denied": True, "max_connections": 5000},
+    )
+    steps = [{"policies": [{**always, **forms[(at + 1) % 3]}]} for at in range(100)]
+    # Others come and go: the policy of another sandbox, one that is born bound, a ceiling, and a network, which changes the frame.
+    steps[20] = {"policies": [{"sandbox": "peer"}]}
+    steps[40] = {"policies": [{"sandbox": "peer", "state": "absent"}]}
+    steps[50] = {"networks": [{"name": "b", "subnets": ["10.92.0.0/24"]}]}
+    steps[60] = {"sandboxes": [{"name": "new", "network": "a", "egress": {}}]}
+    steps[70] = {"policies": [{"network": "a", "allowed_cidrs": ["0.0.0.0/0"], "allowed_udp_ports": [ALLOWED]}]}
+    steps[80] = {"policies": [{"network": "a", "state": "absent"}]}
+    done = lan.drive({"sequence": steps})
+    assert [item for item in done if "error" in item or not item["changed"]] == []
+    tried, rate = (int(word) for word in flood.stdout.read().split())
+    sent, lost = (int(word) for word in pace.stdout.read().split())
+    assert (int(counter.stdout.read()), lost) == (0, 0), (tried, rate, sent)
+    assert rate >= 1000 and sent > 500, (rate, sent)
+
+
+def test_a_sandbox_is_bound_before_it_can_send(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """A workload that is there already, in a namespace that is then furnished."""
+    lan.sh("ip netns add theirs")
+    counter = lan.start("ip", "netns", "exec", "lan", "python3", "-c", COUNT, "eth0", str(FORBIDDEN), "10")
+    flood = lan.start("ip", "netns", "exec", "theirs", "python3", "-c", FLOOD, *LAN, str(FORBIDDEN), "8")
+    for process in (counter, flood):
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    made = lan.drive({"sandboxes": [{"name": "guest", "network": "a", "netns": "/run/netns/theirs", "egress": {}}]})
+    assert made["changed"]
+    assert counter.stdout is not None and flood.stdout is not None
+    assert int(flood.stdout.read().split()[0]) > 100 and int(counter.stdout.read()) == 0
+
+
+def test_what_is_tried_is_counted(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    before = denied(lan)
+    ask(lan, pods["bound"]["ns_name"], *[("udp", LAN[0], FORBIDDEN)] * 10, patience=0.02)
+    assert denied(lan) == before + 10
