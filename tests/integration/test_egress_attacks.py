@@ -120,7 +120,7 @@ def test_nested_namespaces_and_tunnels_are_held_too(lan: Host, pods: dict[str, d
     """By IP protocol what of it gets to the LAN: all of it while the sandbox is free, and bound what it may send itself."""
     bound = pods["bound"]
 
-    def seen() -> set[int]:
+    def seen() -> set[str]:
         ear = lan.start("ip", "netns", "exec", "lan", "python3", "-u", "-c", SNIFF, "eth0")
         assert ear.stdout is not None and ear.stdout.readline() == "ready\n"
         # Root there makes more namespaces, which it forwards and masquerades for.
@@ -130,17 +130,29 @@ def test_nested_namespaces_and_tunnels_are_held_too(lan: Host, pods: dict[str, d
             lan.inside(bound, "sh", "-c", TUNNELS.format(me=bound["addresses"][0], to=target), check=False)
             for probe in ("192.168.88.2", "192.168.88.6", "192.168.88.10", "2001:db8:77::2"):
                 lan.inside(bound, "ping", "-c1", "-W1", "-n", probe, check=False)
+            lan.inside(bound, "python3", "-c", ENCAPSULATE, target, check=False)
             lan.inside(bound, "sh", "-c", "for n in t1 t2 t3 t4; do ip link del $n; done; ip link del n0; true", check=False)
         ask(lan, bound["ns_name"], ("udp", LAN[0], ALLOWED))
         lan.sh("ip netns exec lan ping -c1 -W1 -p 656e64656e64 198.51.100.1")
-        return {int(word) for word in ear.stdout.readline().split()}
+        return set(ear.stdout.readline().split())
 
-    tcp, udp = 6, 17
-    assert seen() == {udp}
+    asked = f"17/{ALLOWED}"
+    assert seen() == {asked}
     lan.do("egress_policy", sandbox="bound", state="absent")
-    assert {tcp, udp} < seen()
+    assert seen() >= {asked, f"17/{FORBIDDEN}", f"6/{FORBIDDEN}", "17/4789", *(str(number) for number in RAW)}
 
 
+RAW = (4, 41, 47, 50, 51, 132)
+"""IP in IP, IPv6 in IP, GRE, ESP, AH, SCTP: what tunnels are made of, also where this kernel has no interfaces for them."""
+
+ENCAPSULATE = f"""
+import socket, sys
+for number in {RAW}:
+    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, number)
+    s.sendto(bytes(40), (sys.argv[1], 0))
+vxlan = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+vxlan.sendto(bytes(60), (sys.argv[1], 4789))
+"""
 PROBE = f"""
 python3 - <<X
 import socket
@@ -164,7 +176,8 @@ while True:
     if b"endend" in frame:
         break
     if frame[12:14] == b"\\x08\\x00" and frame[30:34] == socket.inet_aton("{LAN[0]}"):
-        found.add(frame[23])
+        port = f"/{{int.from_bytes(frame[36:38], 'big')}}" if frame[23] in (6, 17) else ""
+        found.add(f"{{frame[23]}}{{port}}")
 print(*sorted(found), flush=True)
 """
 
