@@ -106,8 +106,20 @@ def test_an_unreadable_record_is_named(pods0: Host, module: str, path: str) -> N
 
 def test_a_record_of_a_newer_release_is_refused(pods0: Host) -> None:
     path = "/var/lib/podnet/networks/pods0.json"
-    pods0.sh(f'sed -i \'s/"schema": 1/"schema": 99/\' {path}')
+    pods0.sh(f'sed -i \'s/"schema": [0-9]*/"schema": 99/\' {path}')
     refused_unchanged(pods0, "bridge_network", "state_corrupt", "99", **DUAL)
+
+
+def test_records_of_the_first_schema_are_taken_as_they_are(pods0: Host) -> None:
+    """It knew of no policies."""
+    pool = {"pool": "fleet", "ranges": [{"subnet": "10.64.0.0/16"}], "owner": "one"}
+    pods0.play(task("pod_sandbox", name="web", network="pods0"), task("ip_allocation", **pool))
+    script = "import json, sys\nfor path in sys.argv[1:]:\n    known = json.load(open(path))\n    known.pop('policies', None)\n"
+    script += "    json.dump({**known, 'schema': 1}, open(path, 'w'))"
+    pods0.sh(f'python3 -c "{script}" $(grep -rl \'"schema"\' /var/lib/podnet)')
+    tasks = (task("bridge_network", **DUAL), task("pod_sandbox", name="web"), task("ip_allocation", **pool))
+    assert [pods0.must(result)["changed"] for result in pods0.play(*tasks)] == [False] * 3
+    assert pods0.do("egress_policy", sandbox="web")["changed"]
 
 
 def test_a_furnished_namespace_that_is_gone(pods0: Host) -> None:
