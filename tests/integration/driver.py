@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._engine import (
     run_sandboxes,
 )
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
-from ansible_collections.podnet.linux.plugins.module_utils._host import namespaces
+from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink
 from ansible_collections.podnet.linux.plugins.module_utils._host.links import Links
 from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
@@ -48,6 +49,9 @@ def main() -> None:
         print(json.dumps(snapshot()))
     elif scenario.get("links"):
         print(json.dumps(links_and_routes()))
+    elif scenario.get("connections"):
+        with closing(netlink.Socket(netlink.NETFILTER)) as asked:
+            print(json.dumps([asdict(entry[0]) for version in (4, 6) for entry in conntrack.tracked(asked, version)], default=str))
     elif "sequence" in scenario:
         print(json.dumps([run(step) for step in scenario["sequence"]], default=str))
     elif "faults" in scenario:

@@ -59,14 +59,18 @@ def cut(cuts: Collection[Cut]) -> None:
     _forget({sender.version for sender in chosen}, is_cut)
 
 
+def tracked(conntrack: netlink.Socket, version: int) -> list[Entry]:
+    """All of one IP version. Raises OSError."""
+    return list(_entries(conntrack.dump(_GET, _header(version)), version))
+
+
 def _forget(versions: Collection[int], wanted: Callable[[Connection, tuple[IPAddress, int]], bool]) -> None:
     with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as conntrack:
         for version in sorted(versions):
-            header = struct.pack("=BBH", _FAMILIES[version], 0, 0)
-            for connection, answered, name in list(_entries(conntrack.dump(_GET, header), version)):
+            for connection, answered, name in tracked(conntrack, version):
                 if wanted(connection, answered):
                     with contextlib.suppress(FileNotFoundError):  # gone by itself
-                        conntrack.ask(_DELETE, header + name)
+                        conntrack.ask(_DELETE, _header(version) + name)
 
 
 def _entries(bodies: Collection[bytes], version: int) -> Iterator[Entry]:
@@ -80,6 +84,10 @@ def _entries(bodies: Collection[bytes], version: int) -> Iterator[Entry]:
             name = b"".join(attribute(kind, found[kind]) for kind in (_ORIGINAL, _ID, _ZONE) if kind in found)
             connection = Connection(protocol[_PROTOCOL][0], sender, target, _port(protocol, _DESTINATION_PORT))
             yield connection, (answered, _port(attributes(reply[_TUPLE_PROTOCOL]), _SOURCE_PORT)), name
+
+
+def _header(version: int) -> bytes:
+    return struct.pack("=BBH", _FAMILIES[version], 0, 0)
 
 
 def _port(protocol: dict[int, bytes], kind: int) -> int:

@@ -41,7 +41,7 @@ def zones(chains: list[dict[str, Any]]) -> Zones | None:
         return None
     programs.required(_CMD, "firewalld")
     if not names:
-        return Zones(frozenset(_INTERFACE.findall(kept or "")), frozenset(), own, running=False)
+        return Zones(frozenset(_INTERFACE.findall(kept or "")), frozenset(), own)
     bound: dict[str, str] = {}
     for name in filter(_BINDS.fullmatch, names):
         for rule in _rules(name):

@@ -98,7 +98,6 @@ class Zones:
     kept: bool = False
     taken: bool = False
     sound: bool = True
-    running: bool = True
 
 
 Parts = Mapping[str, Union[frozenset[str], tuple[str, ...]]]
