@@ -38,6 +38,9 @@ DISTRIBUTION = ("README.sysctl", "99-sysctl.conf")
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/force_forwarding")
 VOLATILE = ("ifindex", "link_index", "link_netnsid", "link", "iif", "designated_bridge", "stats64", "group", "txqlen")
 
+GET_GENERATION = 10 << 8 | 16
+"""NFT_MSG_GETGEN: how many transactions of nftables there were."""
+
 
 class Injected(PodnetError):
     """The fault."""
@@ -52,6 +55,9 @@ def main() -> None:
     elif scenario.get("connections"):
         with closing(netlink.Socket(netlink.NETFILTER)) as asked:
             print(json.dumps([asdict(entry[0]) for version in (4, 6) for entry in conntrack.tracked(asked, version)], default=str))
+    elif scenario.get("transactions"):
+        with closing(netlink.Socket(netlink.NETFILTER)) as asked:
+            print(int.from_bytes(netlink.attributes(asked.ask(GET_GENERATION, bytes(4))[0], 4)[1], "big"))
     elif "sequence" in scenario:
         print(json.dumps([run(step) for step in scenario["sequence"]], default=str))
     elif "faults" in scenario:

@@ -12,11 +12,13 @@ import pytest
 from ansible_collections.podnet.linux.plugins.module_utils._errors import InvalidArgument
 from ansible_collections.podnet.linux.plugins.module_utils._plan.cuts import permits
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Draft
-from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Connection
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Connection, Unflushed
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeRules, FlushConntrack, Phase
 from ansible_collections.podnet.linux.plugins.module_utils._plan.planner import plan_policies
 from ansible_collections.podnet.linux.plugins.module_utils._spec import intervals
+from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import Allowance, Policy, PolicyRequest, prefixes
+from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
 from hypothesis import given
 from hypothesis import strategies as st
 from model import World, apply
@@ -81,6 +83,26 @@ def test_what_is_no_policy_is_named(options: dict[str, Any], named: str) -> None
         policy(**options)
 
 
+@pytest.mark.parametrize("word", (" } }; flush ruleset; #", '"; flush ruleset; "', "\nflush ruleset\n", "\\", "$x", "@metadata4", "*"))
+def test_nothing_means_more_to_nft_than_it_says(word: str) -> None:
+    for options in (
+        {"name": f"x{word}"},
+        {"sandbox": f"web{word}"},
+        {"allowed_cidrs": [f"10.0.0.0/8{word}"]},
+        {"allowed_tcp_ports": [f"80{word}"]},
+        {"rules": [{"cidrs": ["::/0"], "ports": [f"80/tcp{word}"]}]},
+        {"rules": [{"cidrs": ["::/0"], "except": [f"::1{word}"]}]},
+        {"mode": f"audit{word}"},
+    ):
+        with pytest.raises(InvalidArgument):
+            policy(**options)
+    for where in ("name", "hostname", "network"):
+        with pytest.raises(InvalidArgument):
+            SandboxRequest.from_options({"name": "web", "network": "pods0", where: f"web{word}"})
+    with pytest.raises(InvalidArgument):
+        NetworkRequest.from_options({"name": f"p{word}", "subnets": ["10.0.0.0/24"]})
+
+
 def test_a_policy_brings_its_chains_and_takes_them_along(pods0: World) -> None:
     world = made(pods0, sandbox={"name": "web", "network": "pods0"})
     plan = policies(world, {"sandbox": "web", "allowed_cidrs": ["192.0.2.0/24"]})
@@ -130,6 +152,13 @@ def test_connections_that_a_tightened_policy_forbids_are_cut(pods0: World) -> No
         flushes = [operation for operation in plan.operations if isinstance(operation, FlushConntrack)]
         assert bool(flushes) is cut, options
         world = apply(world, plan)
+
+
+def test_a_note_of_connections_to_cut_goes_though_nothing_is_left_to_cut(pods0: World) -> None:
+    pods0.unflushed = Unflushed((), ("0123456789abcdef",))
+    plan = policies(pods0, {"network": "pods0", "name": "x", "state": "absent"})
+    assert plan.operations == (FlushConntrack((), ()),) and plan.changed
+    assert apply(pods0, plan).unflushed == Unflushed()
 
 
 def test_what_is_cut_is_what_the_rules_forbid() -> None:

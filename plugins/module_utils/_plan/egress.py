@@ -59,11 +59,11 @@ CEILINGS = "inet map ceilings"
 RESOLVERS = {version: f"inet set resolvers{version}" for version in VERSIONS}
 ROUTED = "bridge set routed"
 ROUTED_MACS = "bridge set routed_macs"
-CONFINED = "bridge set confined"
-BLOCKS = (*DISPATCH.values(), CEILINGS, *RESOLVERS.values(), ROUTED, ROUTED_MACS, CONFINED)
+CROWDS = "bridge map crowds"
+BLOCKS = (*DISPATCH.values(), CEILINGS, *RESOLVERS.values(), ROUTED, ROUTED_MACS, CROWDS)
 """The sets and maps that policies have elements in."""
 
-_CHAINS = ("sandbox_", "deny_", "log_", "limit_", "ceiling_")
+_CHAINS = ("sandbox_", "deny_", "log_", "limit_", "ceiling_", "crowd")
 _SETS = {"to4_": "ipv4_addr", "to6_": "ipv6_addr", "ports_": "inet_service"}
 
 
@@ -120,6 +120,11 @@ def counter_names(target: str, policy: str) -> tuple[str, str]:
     return f"allowed_{target}_{policy}", f"denied_{target}"
 
 
+def crowd_counter(target: str) -> str:
+    """Of what the target sent to many at once, multicast and broadcast, which is never allowed."""
+    return f"crowd_{target}"
+
+
 def target_of(owner: Sandbox | Network) -> str:
     return owner.id[:8] if isinstance(owner, Sandbox) else f"on_{owner.name}"
 
@@ -133,6 +138,7 @@ def network_parts(networks: Mapping[str, Network]) -> Parts:
             found.add(CEILINGS, f'"{network.name}" : jump ceiling_{network.name}')
             logs = [f"iifname . {_FAMILY[version]} saddr vmap @logs{version}" for version in VERSIONS] if bound.logs else []
             _collect_chains(found, bound, f"ceiling_{network.name}", target_of(network), logs)
+            found.counter(crowd_counter(target_of(network)), "bridge")
     return found.parts()
 
 
@@ -150,8 +156,15 @@ def sandbox_parts(sandbox: Sandbox, networks: Mapping[str, Network], servers: Se
         peer = f'"{sandbox.veth_host(item.position)}"'
         found.add(ROUTED, peer)
         found.add(ROUTED_MACS, item.mac)
-        if any(bound.enforced for bound in here):
-            found.add(CONFINED, peer)
+        found.add(CROWDS, f"{peer} : jump crowd{item.position}_{target}")
+        counted = [target] if own.policies else []
+        counted += [target_of(networks[item.network])] if ceiling.policies else []
+        crowd = [f'counter name "{crowd_counter(name)}"' for name in counted]
+        crowd += [_log(sandbox, 1)] if any(bound.logs for bound in here) else []
+        crowd += ["drop"] if any(bound.enforced for bound in here) else []
+        found.chain(f"crowd{item.position}_{target}", *crowd, family="bridge")
+        for name in counted:
+            found.counter(crowd_counter(name), "bridge")
         jumps = {
             "policies": f"sandbox_{target}" if own.policies else "",
             "logs": f"log_{target}" if any(bound.logs for bound in here) else "",
@@ -168,8 +181,7 @@ def sandbox_parts(sandbox: Sandbox, networks: Mapping[str, Network], servers: Se
     if own.policies:
         _collect_chains(found, own, f"sandbox_{target}", target, [f"jump log_{target}"] if own.logs else [])
     if any(bound.logs for bound in bounds):
-        prefix = f'log prefix "{LOG_PREFIX}{sandbox.name} {sandbox.id} "'
-        found.chain(f"log_{target}", f"limit rate 5/minute {prefix} {prefix} group {LOG_GROUP}")
+        found.chain(f"log_{target}", _log(sandbox, 4))
     limits = [bound.max_connections for bound in bounds if bound.max_connections is not None]
     if limits:
         verdict = " drop" if any(bound.enforced for bound in bounds) else ""
@@ -187,17 +199,23 @@ class Collected:
     def add(self, block: str, element: str) -> None:
         self._elements.setdefault(block, set()).add(element)
 
-    def chain(self, name: str, *lines: str) -> None:
-        self._others[f"inet chain {name}"] = lines
+    def chain(self, name: str, *lines: str, family: str = "inet") -> None:
+        self._others[f"{family} chain {name}"] = lines
 
-    def counter(self, name: str) -> None:
-        self._others[f"inet counter {name}"] = ()
+    def counter(self, name: str, family: str = "inet") -> None:
+        self._others[f"{family} counter {name}"] = ()
 
     def set(self, name: str, elements: frozenset[str]) -> None:
         self._others[f"inet set {name}"] = elements
 
     def parts(self) -> Parts:
         return {**{block: frozenset(items) for block, items in self._elements.items()}, **self._others}
+
+
+def _log(sandbox: Sandbox, a_minute: int) -> str:
+    """Five a minute for each sandbox: one of what it sends to many, four of the rest, since two tables share no limit."""
+    prefix = f'log prefix "{LOG_PREFIX}{sandbox.name} {sandbox.id} "'
+    return f"limit rate {a_minute}/minute burst {a_minute} packets {prefix} {prefix} group {LOG_GROUP}"
 
 
 def _collect_chains(found: Collected, bound: Bound, chain: str, target: str, logs: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from .._spec.network import Network
 from .._spec.policy import Policy, PolicyRequest, with_policy
 from .._spec.sandbox import Sandbox, SandboxRequest
 from .draft import Change, Draft
-from .egress import counter_names, target_of
+from .egress import counter_names, crowd_counter, target_of
 from .operations import Phase, WriteRecord
 from .sandboxes import find_sandbox
 
@@ -89,10 +89,11 @@ def named(policies: Sequence[Policy], name: str) -> Policy | None:
 
 def policy_result(target: Target, policy: Policy, counters: Mapping[str, int]) -> dict[str, Any]:
     """The return value: the policy as in effect, and how many packets it let out and its target was denied."""
-    allowed, denied = (counters.get(name, 0) for name in counter_names(target_of(target), policy.name))
+    name = target_of(target)
+    allowed, denied, crowd = (counters.get(item, 0) for item in (*counter_names(name, policy.name), crowd_counter(name)))
     own = isinstance(target, Sandbox)
     whose = {"sandbox": target.name if own else None, "id": target.id if own else None, "network": None if own else target.name}
-    return {**whose, **policy.as_dict(), "declared_by": policy.origin, "counters": {"allowed": allowed, "denied": denied}}
+    return {**whose, **policy.as_dict(), "declared_by": policy.origin, "counters": {"allowed": allowed, "denied": denied + crowd}}
 
 
 def _missing(request: PolicyRequest) -> str:

@@ -38,7 +38,8 @@ def plan_rules(draft: Draft) -> None:
         before = _recorded(draft, draft.observed.sandboxes) if seen.parts is None else seen.parts
         after = draft.canonical(Ruleset(text, _planned(draft, draft.sandboxes))).parts or {} if wanted else {}
     gone, new = _differences(before, after)
-    stale = (*draft.observed.unflushed.flows, *_led_elsewhere(gone, new))
+    left = draft.observed.unflushed
+    stale = (*left.flows, *_led_elsewhere(gone, new))
     cuts = planned_cuts(draft)
     if not same or gone or new:
         loaded, meant = Ruleset(seen.frame, before), Ruleset(wanted, after)
@@ -47,10 +48,11 @@ def plan_rules(draft: Draft) -> None:
             draft.add(Phase.RULES, NoteFlows(stale, tuple(_led_elsewhere(gone=new, new=gone)), sandboxes))
         draft.add(Phase.RULES, ChangeRules(new, gone) if same else LoadRules(Ruleset(text, after), loaded))
         draft.changes.append(_change(_titled(draft, blocks(loaded)), _titled(draft, blocks(meant)), _unknown(draft)))
-    elif stale or cuts:
-        left = sorted({f"udp {flow.port}" for flow in stale} | {draft.sandboxes[cut.sandbox].name for cut in cuts})
-        draft.changes.append(Change("conntrack", "connections", {"left over": left}, {"left over": []}))
-    if stale or cuts:
+    elif left.flows or left.sandboxes or cuts:
+        names = {draft.sandboxes[key].name if key in draft.sandboxes else key for key in left.sandboxes}
+        names |= {draft.sandboxes[cut.sandbox].name for cut in cuts} | {f"udp {flow.port}" for flow in stale}
+        draft.changes.append(Change("conntrack", "connections", {"left over": sorted(names)}, {"left over": []}))
+    if stale or cuts or left.sandboxes:
         draft.add(Phase.RULES, FlushConntrack(stale, cuts))
 
 

@@ -97,7 +97,7 @@ def frame(networks: Iterable[Network]) -> str:
             _map("homes", "ifname", "ether_addr"),
             _set("routed", "ifname", ()),
             _set("routed_macs", "ether_addr", ()),
-            _set("confined", "ifname", ()),
+            _map("crowds", "ifname", "verdict"),
             *_BRIDGE,
             "}",
             "",
@@ -262,6 +262,8 @@ _INET = (
     "\t}",
     # What the policies say of it; see egress.py. The networks' are a ceiling for those of their sandboxes.
     "\tchain egress {",
+    # To many at once: the bridge table has seen to it.
+    "\t\tmeta pkttype { broadcast, multicast } return",
     # Neighbour discovery that was not forwarded (RFC 4861), and what never is.
     "\t\tip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
     "\t\tip6 daddr ff02::/16 icmpv6 type { mld-listener-report, mld2-listener-report } return",
@@ -318,7 +320,8 @@ _BRIDGE = (
     "\tchain from_routed {",
     "\t\tether type arp return",
     "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } return",
-    "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 goto to_many",
+    "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 iifname vmap @crowds",
+    "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 return",
     "\t\tether daddr set iifname map @homes meta pkttype set host",
     "\t}",
     "\tchain to_routed {",
@@ -326,10 +329,6 @@ _BRIDGE = (
     "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
     "\t\tip6 daddr fe80::/10 return",
     "\t\tether daddr set iifname map @homes meta pkttype set host",
-    "\t}",
-    "\tchain to_many {",
-    "\t\tcounter",
-    "\t\tiifname @confined drop",
     "\t}",
     # What a sandbox sends, raw frames too: from its own MAC and addresses, or not at all.
     "\tchain sender {",
