@@ -90,7 +90,7 @@ def list_arguments(plural: str, options: Mapping[str, Any], states: tuple[str, .
 
 def settings_of(module: AnsibleModule, *, check: bool) -> Any:
     """The engine's settings, from what every module has."""
-    from ._engine import Settings
+    from ._session import Settings
 
     return Settings(
         check=check,

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from ansible_collections.podnet.linux.plugins.module_utils._engine import Settings, run_networks, run_sandboxes
+from ansible_collections.podnet.linux.plugins.module_utils._engine import run_networks, run_sandboxes
+from ansible_collections.podnet.linux.plugins.module_utils._session import Settings
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
 

@@ -13,7 +13,8 @@ import sys
 from functools import partial
 from typing import Any
 
-from ansible_collections.podnet.linux.plugins.module_utils._engine import Settings, run_networks, run_policies
+from ansible_collections.podnet.linux.plugins.module_utils._engine import run_networks, run_policies
+from ansible_collections.podnet.linux.plugins.module_utils._session import Settings
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import PolicyRequest
 from connections import SETUP, in_turns, rate, sandbox, served, told

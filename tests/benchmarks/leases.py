@@ -14,7 +14,8 @@ import sys
 import time
 from typing import Any
 
-from ansible_collections.podnet.linux.plugins.module_utils._engine import Settings, run_allocations
+from ansible_collections.podnet.linux.plugins.module_utils._engine import run_allocations
+from ansible_collections.podnet.linux.plugins.module_utils._session import Settings
 from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
 
 ROUNDS = 101

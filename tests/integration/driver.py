@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.podnet.linux.plugins.module_utils._engine import (
-    Settings,
     run_allocations,
     run_networks,
     run_policies,
@@ -27,6 +26,8 @@ from ansible_collections.podnet.linux.plugins.module_utils._engine import (
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
 from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink
 from ansible_collections.podnet.linux.plugins.module_utils._host.links import Links
+from ansible_collections.podnet.linux.plugins.module_utils._restore import run_restore
+from ansible_collections.podnet.linux.plugins.module_utils._session import Outcome, Settings
 from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import PolicyRequest
@@ -169,7 +170,15 @@ def perform(scenario: dict[str, Any], settings: Settings) -> Any:
         return run_allocations([AllocationRequest.from_options(item) for item in scenario["allocations"]], settings)
     if "policies" in scenario:
         return run_policies([PolicyRequest.from_options(item) for item in scenario["policies"]], settings)
+    if scenario.get("restore"):
+        return Outcome(*_restored(settings))
     return run_prune(settings)
+
+
+def _restored(settings: Settings) -> tuple[bool, list[dict[str, Any]]]:
+    done = run_restore(settings)
+    assert not done.failures, done.failures
+    return bool(done.diffs), done.diffs
 
 
 def differences(before: Any, now: Any, path: str = "") -> list[str]:

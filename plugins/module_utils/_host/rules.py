@@ -50,7 +50,7 @@ class Tables:
 
         Raises NotOurs for a foreign table of our name.
         """
-        self._seen_at = _generation()
+        self._seen_at, self._commits = _generation(), 0
         self._resolvers = [str(address) for address in resolvers]
         same = {"generation": self._seen_at, "records": signature, "resolvers": self._resolvers}
         if self._seen_at is not None and same.items() <= self._note.items():

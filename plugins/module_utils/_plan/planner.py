@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from .._errors import InUse, InvalidArgument
 from .._spec.network import NetworkRequest, default_network
 from .._spec.policy import PolicyRequest
 from .._spec.sandbox import Sandbox, SandboxRequest
-from .draft import Draft
+from .draft import Change, Draft
 from .firewall import plan_firewall
 from .forwarding import plan_forwarding
 from .networks import needs_settling, present_network, remove_network
+from .operations import Phase, SetLink
 from .policies import find_target, lift_unlisted, plan_policy
 from .prune import plan_debris
 from .publishing import check_conflicts, plan_route_localnet
@@ -94,6 +95,41 @@ def plan_prune(draft: Draft) -> None:
             remove_network(draft, network.name, force=True)
     plan_debris(draft)
     _plan_host(draft)
+
+
+def plan_restore(draft: Draft, networks: Iterable[str], sandboxes: Iterable[str], shut: Collection[str]) -> None:
+    """Bring these networks and sandboxes (by id) back as they are recorded, or their removal to its end; the rules in any case.
+
+    What was observed as belonging to nobody goes, unless it may belong to what is shut.
+    ``shut``: networks and sandboxes whose record cannot be gone by, and whose rules nobody knows: nothing may pass there.
+    """
+    keys, names = list(sandboxes), list(networks)
+    for key in keys:
+        if draft.sandboxes[key].removing:
+            remove_sandbox(draft, draft.sandboxes[key], force=True)
+    for name in names:
+        if draft.networks[name].removing and not draft.users(name):
+            remove_network(draft, name, force=True)
+    for name in names:
+        if name in draft.networks and not draft.networks[name].removing:
+            present_network(draft, NetworkRequest(name))
+    for key in keys:
+        if key in draft.sandboxes:
+            converge_sandbox(draft, draft.sandboxes[key])
+    for key in shut:
+        _shut(draft, key)
+    if not shut:
+        plan_debris(draft)
+    _plan_host(draft)
+
+
+def _shut(draft: Draft, key: str) -> None:
+    """Take the bridge of that name, or the interfaces of the sandbox of that id, down."""
+    bridge = draft.observed.links.get(key)
+    for link in (*([bridge] if bridge is not None and bridge.kind == "bridge" else ()), *draft.veths(key)):
+        if link.up and (link.alias or "").startswith("podnet:"):
+            draft.add(Phase.QUIESCE, SetLink(None, link.name, (("up", False),), (("up", True),)))
+            draft.changes.append(Change("link", link.name, {"up": True}, {"up": False}))
 
 
 def _plan_host(draft: Draft, *, strict: bool = False) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from .._errors import InvalidArgument, PortInUse
 from .._spec import claims
@@ -14,7 +14,7 @@ from .._spec.forward import PortForward, addresses_meet
 from .._spec.network import Network
 from .._spec.sandbox import Sandbox
 from .draft import Draft
-from .operations import Phase, SetSysctl
+from .operations import CreateBridge, Phase, SetLink, SetSysctl
 
 ROUTE_LOCALNET = "route_localnet"
 
@@ -64,8 +64,11 @@ def _check_host_address(forward: PortForward, networks: Mapping[str, Network]) -
 
 def plan_route_localnet(draft: Draft) -> None:
     """A reply to the host's 127.0.0.1 comes in on the bridge (ip-sysctl.rst); our rules drop everything else of 127/8."""
+    coming = {operation.name for _phase, operation in draft.steps if isinstance(operation, CreateBridge)}
+    coming |= {str(dict(operation.settings).get("name")) for _phase, operation in draft.steps if isinstance(operation, SetLink)}
     for network in draft.networks.values():
-        if network.removing or not any(subnet.version == 4 for subnet in network.subnets):
+        there = network.name in draft.observed.links or network.name in coming
+        if not there or network.removing or not any(subnet.version == 4 for subnet in network.subnets):
             continue
         name = f"net/ipv4/conf/{network.name}/{ROUTE_LOCALNET}"
         seen = name if network.name in draft.observed.links else f"net/ipv4/conf/default/{ROUTE_LOCALNET}"
@@ -99,16 +102,25 @@ def check_conflicts(draft: Draft) -> None:
 
 def check_records(draft: Draft) -> None:
     """The same for all of them: records that were edited or restored may contradict each other. Raises PortInUse."""
+    for _sandbox, refusal in contradictions(draft.sandboxes.values()):
+        raise refusal
+
+
+def contradictions(sandboxes: Iterable[Sandbox]) -> Iterator[tuple[Sandbox, PortInUse]]:
+    """Who publishes by its record what another one before it publishes too, and the refusal."""
     published_by: dict[tuple[str, int], list[tuple[Sandbox, PortForward]]] = {}
-    for sandbox in draft.sandboxes.values():
+    for sandbox in sandboxes:
         for forward in () if sandbox.removing else sandbox.port_forwards:
             for port in forward.host_ports:
                 others = published_by.setdefault((forward.protocol, port), [])
                 for other, theirs in others:
                     if other is not sandbox and theirs.meets(forward):
-                        raise PortInUse(
-                            f"port_forwards: by their records sandboxes {other.name} and {sandbox.name} both publish {forward}; "
-                            "give one of them other port_forwards, or remove it"
+                        yield (
+                            sandbox,
+                            PortInUse(
+                                f"port_forwards: by their records sandboxes {other.name} and {sandbox.name} both publish {forward}; "
+                                "give one of them other port_forwards, or remove it"
+                            ),
                         )
                 others.append((sandbox, forward))
 

@@ -22,18 +22,23 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def write(path: str, text: str, *, mode: int = 0o644) -> None:
     """Replace the file in one step; its directory is made if missing. Raises OSError."""
+    write_bytes(path, text.encode(), mode=mode)
+
+
+def write_bytes(path: str, data: bytes, *, mode: int = 0o644) -> None:
+    """The same with what is no text."""
     directory, name = os.path.split(path)
     make_directory(directory)
     root = paths.root_of(directory)
     if root is None:
         with opened_directory(directory) as at:
-            write_at(at, name, text.encode(), mode=mode)
+            write_at(at, name, data, mode=mode)
         return
     # What a killed writer leaves lies in one place, where sweep_temporaries() finds it.
     workshop = f"{root}/{_WORKSHOP}"
     make_directory(workshop)
     with opened_directory(directory) as at, opened_directory(workshop) as source:
-        write_at(at, name, text.encode(), mode=mode, source=source)
+        write_at(at, name, data, mode=mode, source=source)
 
 
 def write_at(at: int, name: str, data: bytes, *, mode: int = 0o644, source: int | None = None) -> None:
@@ -57,6 +62,12 @@ def write_at(at: int, name: str, data: bytes, *, mode: int = 0o644, source: int 
 
 def read(path: str) -> str | None:
     """The text of a plain file; None where there is none (a symlink counts as none). Raises OSError."""
+    data = read_bytes(path)
+    return None if data is None else data.decode(errors="replace")
+
+
+def read_bytes(path: str) -> bytes | None:
+    """The same of what is no text."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
@@ -69,7 +80,11 @@ def read(path: str) -> str | None:
         os.close(fd)
         return None
     with os.fdopen(fd, "rb") as file:
-        return file.read().decode(errors="replace")
+        return file.read()
+
+
+def has_mode(path: str, mode: int) -> bool:
+    return stat.S_IMODE(os.lstat(path).st_mode) == mode
 
 
 def read_json(path: str) -> dict[str, Any] | None:

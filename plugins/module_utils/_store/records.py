@@ -68,6 +68,22 @@ class Records:
         sandbox: Sandbox = self._one("sandbox", key, Sandbox.from_record)
         return sandbox
 
+    def set_aside(self, kind: str, key: str) -> None:
+        """Go on as if there were no such record, and leave the file as it is."""
+        self._files[kind].pop(key, None)
+        self._signature = self._index = None
+
+    def unreadable(self) -> dict[tuple[str, str], PodnetError]:
+        """Kind and key of the records that cannot be understood, and why: reads all of them."""
+        found: dict[tuple[str, str], PodnetError] = {}
+        for kind, parse in (("network", Network.from_record), ("sandbox", Sandbox.from_record)):
+            for key in self._files[kind]:
+                try:
+                    self._one(kind, key, parse)
+                except PodnetError as error:
+                    found[kind, key] = error
+        return found
+
     def write(self, kind: str, key: str, record: Mapping[str, Any], boot_id: str) -> None:
         """Those that are not persistent go below /run, and never lie in both places."""
         places = _paths(kind, key)

@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine as a program of its own, for hosts on which Ansible is not there: what systemd runs at boot."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from ._errors import PodnetError
+from ._restore import Restored, run_restore
+from ._session import Settings
+
+LOCK_TIMEOUT = 300.0
+_ERROR, _WARNING, _INFO = 3, 4, 6
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status: 0 where all is as recorded now, 1 where something is not, which the log names."""
+    parser = argparse.ArgumentParser(prog="podnet", description="Pod sandboxes of podnet.linux on this host.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    restore = commands.add_parser("restore", help="bring back networks, sandboxes and rules as they are recorded in /var/lib/podnet")
+    restore.add_argument("--rules", action="store_true", help="the rules only, behind something that flushed them")
+    restore.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
+    restore.add_argument("--lock-timeout", type=float, default=LOCK_TIMEOUT, metavar="SECONDS", help="how long to wait for other runs")
+    options = parser.parse_args(argv)
+    try:
+        restored = run_restore(Settings(check=options.check, lock_timeout=options.lock_timeout), rules_only=options.rules)
+    except (PodnetError, OSError) as error:
+        _say(sys.stderr, _ERROR, str(error))
+        return 1
+    for level, text in _lines(restored):
+        _say(sys.stdout if level == _INFO else sys.stderr, level, text)
+    return 1 if restored.failures else 0
+
+
+def _lines(restored: Restored) -> Iterator[tuple[int, str]]:
+    for diff in restored.diffs:
+        problems = diff["before"].get("problems") or diff["before"].get("pruned") or ()
+        yield _INFO, f"{diff['before_header']}: {'; '.join(problems) or 'changed'}"
+    for warning in restored.warnings:
+        yield _WARNING, warning
+    for what, error in restored.failures:
+        yield _ERROR, f"{what}: {error.reason}: {error}"
+    if not restored.diffs and not restored.failures:
+        yield _INFO, "all is as recorded"
+
+
+def _say(stream: TextIO, level: int, text: str) -> None:
+    """With the level that the journal files it under (sd-daemon(3)), where it reads along."""
+    prefix = f"<{level}>" if "JOURNAL_STREAM" in os.environ else ""
+    print(f"{prefix}{text}", file=stream, flush=True)

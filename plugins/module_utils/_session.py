@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of the data: lock, observe, plan, apply, observe again."""
+
+from __future__ import annotations
+
+import gc
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._host.apply import Step, apply
+from ._host.machine import Machine, require_privileges
+from ._host.observe import observe, observe_books
+from ._plan.draft import Draft, Plan
+from ._plan.observed import Observed
+from ._store import lock, paths
+
+Result = dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What a run did, or in check mode would do."""
+
+    changed: bool
+    diffs: list[Result]
+    results: list[Result] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run. ``after`` is called behind each operation performed."""
+
+    check: bool = False
+    lock_timeout: float = 30.0
+    exclusive: bool = False
+    force: bool = False
+    after: Step | None = None
+
+
+class Session:
+    """One lock, one machine, one plan. ``look``: how to see what the plan is about."""
+
+    def __init__(self, machine: Machine, settings: Settings, look: Callable[[Machine], Observed]) -> None:
+        self._machine = machine
+        self._settings = settings
+        self._look = look
+        self._observed = look(machine)
+        self.planned = self.draft()
+
+    def draft(self) -> Draft:
+        """A new draft on what was last observed."""
+        return Draft.of(self._observed, lambda: secrets.token_hex(8), canonical=self._machine.tables.canonical, check=self._settings.check)
+
+    def run(self, plan_it: Callable[[Draft], None]) -> Plan:
+        plan_it(self.planned)
+        plan = self.planned.finish()
+        if not self._settings.check:
+            if plan.changed:
+                apply(plan, self._machine, self._settings.after)
+            # All is done by now; these only save the next run work.
+            with suppress(OSError):
+                self._machine.tables.remember(self._machine.records.signature)
+                self._machine.records.save_index()
+        return plan
+
+    def outlook(self, plan: Plan) -> Draft:
+        """What results are read from: the machine, seen again where it was changed; in check mode, the plan."""
+        if self._settings.check or not plan.changed:
+            return self.planned
+        self._observed = self._look(self._machine)
+        return self.draft()
+
+    def outcome(self, plan: Plan, results: list[Result]) -> Outcome:
+        return Outcome(plan.changed, [change.as_diff() for change in plan.changes], results, list(plan.warnings))
+
+
+@contextmanager
+def host_session(settings: Settings, *, debris: bool = False) -> Iterator[Session]:
+    """For networks, sandboxes and policies. Raises NotPermitted, LockTimeout."""
+    require_privileges()
+    with locked_machine(settings, paths.LOCK) as machine:
+        yield Session(machine, settings, lambda seen: observe(seen, debris=debris))
+
+
+@contextmanager
+def books(settings: Settings, *, host: bool, change: bool = False) -> Iterator[Session]:
+    """For leases alone; ``host``: those of networks too, which are root's; ``change``: not only to look."""
+    if host:
+        require_privileges()
+    elif change and os.geteuid():
+        paths.require_user_state()
+    with locked_machine(settings, paths.lock()) as machine:
+        yield Session(machine, settings, lambda seen: observe_books(seen, host=host))
+
+
+@contextmanager
+def locked_machine(settings: Settings, path: str) -> Iterator[Machine]:
+    with lock.locked(path, timeout=settings.lock_timeout, shared=settings.check), _without_collector():
+        machine = Machine()
+        try:
+            yield machine
+        finally:
+            machine.close()
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """A run is short and makes no cycles; looking for them among all that was imported takes milliseconds each time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
