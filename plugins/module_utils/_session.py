@@ -48,7 +48,7 @@ class Session:
     """One lock, one machine, one plan. ``look``: how to see what the plan is about."""
 
     def __init__(self, machine: Machine, settings: Settings, look: Callable[[Machine], Observed]) -> None:
-        self._machine = machine
+        self.machine = machine
         self._settings = settings
         self._look = look
         self._observed = look(machine)
@@ -56,25 +56,25 @@ class Session:
 
     def draft(self) -> Draft:
         """A new draft on what was last observed."""
-        return Draft.of(self._observed, lambda: secrets.token_hex(8), canonical=self._machine.tables.canonical, check=self._settings.check)
+        return Draft.of(self._observed, lambda: secrets.token_hex(8), canonical=self.machine.tables.canonical, check=self._settings.check)
 
     def run(self, plan_it: Callable[[Draft], None]) -> Plan:
         plan_it(self.planned)
         plan = self.planned.finish()
         if not self._settings.check:
             if plan.changed:
-                apply(plan, self._machine, self._settings.after)
+                apply(plan, self.machine, self._settings.after)
             # All is done by now; these only save the next run work.
             with suppress(OSError):
-                self._machine.tables.remember(self._machine.records.signature)
-                self._machine.records.save_index()
+                self.machine.tables.remember(self.machine.records.signature)
+                self.machine.records.save_index()
         return plan
 
     def outlook(self, plan: Plan) -> Draft:
         """What results are read from: the machine, seen again where it was changed; in check mode, the plan."""
         if self._settings.check or not plan.changed:
             return self.planned
-        self._observed = self._look(self._machine)
+        self._observed = self._look(self.machine)
         return self.draft()
 
     def outcome(self, plan: Plan, results: list[Result]) -> Outcome:

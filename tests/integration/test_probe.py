@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Probes from inside sandboxes, and modules run there by the become plugin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from host import Host
+from talk import LAN, serve
+
+NETWORKS = [{"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"]}, {"name": "six", "subnets": ["fd00:92::/64"]}]
+
+
+@pytest.fixture
+def pods(lan: Host) -> dict[str, dict[str, Any]]:
+    lan.do("bridge_network", networks=NETWORKS)
+    made = lan.do(
+        "pod_sandbox",
+        sandboxes=[
+            {"name": "bound", "network": "a", "egress": {"allowed_cidrs": [LAN[0]], "allowed_tcp_ports": [4000, 4001]}},
+            {"name": "free", "network": "a"},
+            {"name": "six", "network": "six", "egress": {}},
+        ],
+    )
+    serve(lan, "lan", "lan", 4000)
+    return {item["name"]: item for item in made["sandboxes"]}
+
+
+def test_what_answers_and_what_is_denied(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    asked = [
+        ("bound", LAN[0], 4000, "open"),
+        ("bound", LAN[0], 4001, "refused"),
+        ("bound", LAN[0], 4002, "closed"),
+        ("bound", LAN[1], 4000, "closed"),
+        ("free", LAN[1], 4000, "open"),
+        ("free", "10.91.0.99", 4000, "closed"),
+    ]
+    lan.sh(f"ip route add default via {LAN[0]}; ip route add default via {LAN[1]}")
+    probes = [dict(zip(("sandbox", "to", "port", "expect"), item)) for item in asked]
+    tried = lan.do("pod_probe", probes=probes)
+    assert tried["passed"] and not tried["changed"], tried
+    assert [(item["sandbox"], item["found"]) for item in tried["probes"]] == [
+        *((item[0], item[3]) for item in asked),
+        ("bound", "denied"),
+        ("six", "denied"),
+    ]
+    tried = lan.do("pod_probe", probes=[{**probes[0], "expect": "closed"}], policies=False)
+    assert not tried["passed"] and [item["found"] for item in tried["probes"]] == ["open"]
+    lan.do("egress_policy", network="a", allowed_cidrs=["0.0.0.0/0"])
+    assert [item["sandbox"] for item in lan.do("pod_probe")["probes"]] == ["bound", "free", "six"]
+    # What does not hold is noticed.
+    lan.sh("nft flush map inet podnet ceilings; nft flush map inet podnet policies4")
+    tried = lan.do("pod_probe")
+    assert {item["sandbox"]: item["found"] for item in tried["probes"]} == {"bound": "not denied", "free": "not denied", "six": "denied"}
+    # On a host that is connected to nothing.
+    lan.sh("ip route del default; ip -6 route del default; nft flush chain bridge podnet from_routed")
+    assert [item["to"] for item in lan.do("pod_probe")["probes"]] == ["255.255.255.255", "255.255.255.255", "ff02::1"]
+    assert not lan.do("pod_probe")["passed"]
+    lan.do("egress_policy", network="a")
+    tried = lan.do("pod_probe")
+    assert tried["passed"], tried
+    lan.refusals(
+        "pod_probe",
+        ({"probes": [{"sandbox": "nobody", "to": "192.0.2.1", "port": 1}]}, "not_found", "nobody"),
+        ({"probes": [{"sandbox": "free", "to": "example.org", "port": 1}]}, "invalid_argument", "example.org"),
+        ({"probes": [{"sandbox": "free", "to": "192.0.2.1", "port": 65536}]}, "invalid_argument", "65536"),
+    )
+
+
+@pytest.mark.parametrize("pipelining", (True, False))
+def test_any_module_runs_inside(lan: Host, pods: dict[str, dict[str, Any]], pipelining: bool) -> None:
+    def inside(sandbox: str, **task: Any) -> dict[str, Any]:
+        return {**task, "become": True, "become_method": "podnet.linux.sandbox", "vars": {"podnet_sandbox": sandbox}}
+
+    facts, uri, denied, where, by_id, nobody, odd = lan.play(
+        inside("bound", **{"ansible.builtin.setup": {"gather_subset": ["network"]}}),
+        inside("bound", **{"ansible.builtin.wait_for": {"host": LAN[0], "port": 4000, "timeout": 5}}),
+        inside("bound", **{"ansible.builtin.uri": {"url": f"http://{LAN[0]}:4002/", "timeout": 1}}),
+        inside("bound", **{"ansible.builtin.shell": 'echo "it\'s $(hostname)"; cat /etc/hosts; ls /sys/class/net'}),
+        inside(pods["free"]["id"], **{"ansible.builtin.command": "hostname"}),
+        inside("nobody", **{"ansible.builtin.command": "touch /run/escaped"}),
+        inside("x'; touch /run/escaped; '", **{"ansible.builtin.command": "touch /run/escaped"}),
+        env={"ANSIBLE_PIPELINING": str(pipelining)},
+    )
+    seen = lan.must(facts)["ansible_facts"]
+    assert sorted(seen["ansible_interfaces"]) == ["eth0", "lo"] and seen["ansible_eth0"]["ipv4"]["address"] == pods["bound"]["container_ip"]
+    assert not lan.must(uri)["failed"]
+    assert denied["failed"] and "timed out" in denied["msg"], denied
+    said = lan.must(where)["stdout"]
+    assert said.startswith("it's bound\n") and pods["bound"]["container_ip"] in said and said.endswith("eth0\nlo")
+    assert lan.must(by_id)["stdout"] == "free"
+    assert nobody["failed"] and odd["failed"]
+    assert lan.sh("ls /run/escaped 2>/dev/null || echo no") == "no\n"
