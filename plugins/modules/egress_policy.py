@@ -68,13 +68,14 @@ options:
     type: bool
   max_connections: &max_connections
     description:
-      - How many tracked connections the sandbox may have open at once, so that it cannot fill the host's table. V(0) is no limit,
-        which is the default. The lowest of several policies holds.
+      - How many tracked connections the sandbox may have open at once, and begin within a minute, so that it cannot fill the
+        host's table. The kernel remembers closed ones for two minutes more, so that three times as many entries are the most
+        there can be. V(0) is no limit, which is the default. The lowest of several policies holds.
     type: int
   rules: &rules
     description:
       - Destinations with ports of their own, where the options above are too coarse. A rule without O(rules[].ports) and
-        O(rules[].icmp) allows any protocol.
+        O(rules[].icmp) allows any protocol; an empty list of ports, or V(false) alone, is refused.
     type: list
     elements: dict
     suboptions:
@@ -102,7 +103,7 @@ options:
   established: &established
     description:
       - What becomes of connections that the policy does not allow and that were there before. V(drop), the default, cuts
-        them. V(keep) lets them go on. V(drop) wins where several policies differ.
+        them. V(keep) lets those go on that were answered. V(drop) wins where several policies differ.
     type: str
     choices: [drop, keep]
   mode: &mode

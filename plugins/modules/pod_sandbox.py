@@ -160,7 +160,7 @@ options:
         description: Log what is denied.
         type: bool
       max_connections:
-        description: Tracked connections at once, V(0) for no limit.
+        description: Tracked connections at once and new ones a minute, V(0) for no limit.
         type: int
       rules:
         description: Destinations with ports of their own.

@@ -23,16 +23,16 @@ def checksum(data):
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 
-def udp(source, destination, sport, text):
+def udp(source, destination, sport, dport, text):
     length = 8 + len(text)
-    pseudo = ip(source) + ip(destination) + struct.pack("!HH", 17, length)
-    head = struct.pack("!HHHH", sport, 9, length, 0)
-    return struct.pack("!HHHH", sport, 9, length, checksum(pseudo + head + text) or 0xFFFF) + text
+    pseudo = ip(source) + ip(destination) + (struct.pack("!II", length, 17) if ":" in source else struct.pack("!HH", 17, length))
+    head = struct.pack("!HHHH", sport, dport, length, 0)
+    return struct.pack("!HHHH", sport, dport, length, checksum(pseudo + head + text) or 0xFFFF) + text
 
-def inside(source, destination, protocol, body):
+def inside(source, destination, protocol, body, hops, longer=0):
     if ":" in source:
-        return 0x86DD, struct.pack("!IHBB", 6 << 28, len(body), protocol, 255) + ip(source) + ip(destination) + body
-    head = struct.pack("!BBHHHBBH4s4s", 69, 0, 20 + len(body), 1, 0, 64, protocol, 0, ip(source), ip(destination))
+        return 0x86DD, struct.pack("!IHBB", 6 << 28, len(body), protocol, hops) + ip(source) + ip(destination) + body
+    head = struct.pack("!BBHHHBBH4s4s", 69, 0, 20 + len(body) + longer, 1, 0, 64, protocol, 0, ip(source), ip(destination))
     return 0x0800, head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
 
 def icmp6(source, destination, kind, body):
@@ -48,13 +48,15 @@ for name, frame in json.loads(sys.argv[1]):
     text = f"<{name}>".encode()
     kind, tag = frame["kind"], b""
     if kind == "udp":
-        ethertype, data = inside(frame["from"], frame["to"], 17, udp(frame["from"], frame["to"], frame.get("sport", 9), text))
+        body = udp(frame["from"], frame["to"], frame.get("sport", 9), frame.get("dport", 9), text)
+        ethertype, data = inside(frame["from"], frame["to"], 17, body, 255, frame.get("longer", 0))
     elif kind == "arp":
         ethertype, data = arp(frame["operation"], frame["sender"], frame["from"], frame["to"])
         data += text
     elif kind == "icmp6":
         body = bytes(4) + (ip(frame["about"]) if "about" in frame else bytes(8)) + text
-        ethertype, data = inside(frame["from"], frame["to"], 58, icmp6(frame["from"], frame["to"], frame["type"], body))
+        body = icmp6(frame["from"], frame["to"], frame["type"], body)
+        ethertype, data = inside(frame["from"], frame["to"], 58, body, frame.get("hops", 255))
     else:
         ethertype, data = frame["ethertype"], text
     if "vlan" in frame:

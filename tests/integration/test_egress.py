@@ -342,6 +342,53 @@ def test_connections_are_bounded(lan: Host, pods: dict[str, dict[str, Any]]) -> 
     assert None not in ask(lan, pods["bound"]["ns_name"], *both(LAN, 4000))
 
 
+CLOSE = """
+import socket, sys
+made = 0
+for _each in range(int(sys.argv[3])):
+    try:
+        with socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.05) as s:
+            s.sendall(b"x")
+            made += bool(s.recv(10))
+    except OSError:
+        pass
+print(made)
+"""
+
+
+def test_connections_that_were_closed_fill_no_table_either(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """The kernel remembers them for two minutes more."""
+    lan.do("egress_policy", sandbox="bound", allowed_cidrs=list(LAN), max_connections=10)
+    made = lan.inside(pods["bound"], "python3", "-c", CLOSE, LAN[0], "4000", "60")
+    # One more for every six seconds that it took.
+    assert 10 <= int(made.stdout) <= 12, made.stdout
+    assert int(lan.inside(pods["peer"], "python3", "-c", CLOSE, LAN[0], "4000", "60").stdout) == 60
+
+
+def test_nobody_goes_on_with_what_others_began(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """An address that is another sandbox's now: neither its connections nor those to it are left."""
+    mine = pods["peer"]["addresses"]
+    bound = pods["bound"]["ns_name"]
+    asked = [("udp", address, 81) for address in pods["bound"]["addresses"]]
+    lan.do("egress_policy", sandbox="bound", established="keep")
+    assert None not in ask(lan, pods["peer"]["ns_name"], *asked)
+    assert None not in ask(lan, pods["peer"]["ns_name"], *both(LAN, 4000), ("tcp", HOST[0], 8003))
+
+    def left() -> list[Any]:
+        found = lan.drive({"connections": True})
+        return [item for item in found if {item["sender"], item["target"]} & set(mine)]
+
+    assert left()
+    lan.do("pod_sandbox", name="peer", state="absent", force=True)
+    later = {"name": "later", "networks": [{"name": "a", "addresses": mine}], "egress": {"established": "keep"}}
+    lan.do("pod_sandbox", **later)
+    assert left() == []
+    # As the servers would answer that they have become clients of.
+    knock = f"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 82)); s.sendto(b'x', ('{mine[0]}', 1))"
+    lan.run("ip", "netns", "exec", bound, "python3", "-c", knock)
+    assert left() == []
+
+
 READ_LOG = """
 import socket, struct, sys, time
 log = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
@@ -431,6 +478,10 @@ def test_bad_policies_are_refused_and_leave_the_old_one(lan: Host, pods: dict[st
         ({"sandbox": "bound", "allowed_tcp_ports": ["70000"]}, "invalid_argument", "70000"),
         ({"sandbox": "bound", "allowed_udp_ports": ["9-1"]}, "invalid_argument", "9-1"),
         ({"sandbox": "bound", "rules": [{"cidrs": [], "ports": ["1/tcp"]}]}, "invalid_argument", "cidrs"),
+        ({"sandbox": "bound", "rules": [{"cidrs": ["::/0"], "ports": []}]}, "invalid_argument", "rules.ports"),
+        ({"sandbox": "bound", "rules": [{"cidrs": ["::/0"], "icmp": False}]}, "invalid_argument", "rules.icmp"),
+        ({"sandbox": "bound", "allowed_cidrs": ["::ffff:192.0.2.1"]}, "invalid_argument", "IPv4"),
+        ({"sandbox": "bound", "allowed_tcp_ports": ["\u0668\u0660"]}, "invalid_argument", "\u0668"),
         ({"sandbox": "bound", "rules": [{"cidrs": ["::/0"], "ports": ["443"]}]}, "invalid_argument", "443/tcp"),
         ({"sandbox": "bound", "rules": [{"cidrs": ["::/0"], "ports": ["443/icmp"]}]}, "invalid_argument", "icmp"),
         ({"sandbox": "bound", "max_connections": -1}, "invalid_argument", "max_connections"),

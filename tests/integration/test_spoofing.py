@@ -60,6 +60,9 @@ def frames(me: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any], d
         "router advert": {**nd, "type": 134},
         "redirect": {**nd, "type": 137, "about": his6},
         "dhcp offer": {**udp, "sport": 67},
+        "dhcp offer from another port": {**udp, "sport": 6767, "dport": 68},
+        "dhcp six from another port": {**udp6, "from": link, "to": "ff02::1", "sport": 5547, "dport": 546},
+        "dhcp offer that is cut": {**udp, "sport": 67, "dport": 68, "longer": 200},
         "dhcp six advertise": {**udp6, "from": link, "to": "ff02::1", "sport": 547},
         "vlan": {**udp, "tpid": 0x8100, "vlan": 7},
         "vlan zero": {**udp, "tpid": 0x8100, "vlan": 0},
@@ -91,6 +94,43 @@ def test_only_what_is_leased_gets_out(pods0: Host, value: int) -> None:
     packets = sum(int(line.split("packets ")[1].split()[0]) for line in counted.splitlines() if "packets " in line)
     assert packets >= len(bad) + 1
     assert stations(pods0) == {(sandbox["veth_host"], sandbox["mac"]) for sandbox in (me, other)}
+
+
+ANSWER = """
+import socket
+server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+server.bind(("::", 9))
+print("ready", flush=True)
+heard = []
+while "end" not in heard:
+    heard.append(server.recv(2000).rstrip(b"\\0").decode().strip("<>"))
+print(",".join(sorted(set(heard))), flush=True)
+"""
+
+
+@pytest.mark.parametrize("value", (0, 1))
+def test_frames_that_a_bridge_hands_to_its_port_reach_nobody(pods0: Host, value: int) -> None:
+    """01:80:c2:00:00:00-0f go to the stack of the port itself, past the bridge's hooks (IEEE 802.1Q, 8.6.3)."""
+    bridge_netfilter(pods0, value)
+    me = pods0.do("pod_sandbox", name="a", network="pods0")["sandbox"]
+    (my4, my6), (host4, host6), port = me["addresses"], me["gateways"], me["veth_host"]
+    pods0.sh(f"sysctl -qw net.ipv6.conf.{port}.accept_ra=2")
+    server = pods0.start("python3", "-c", ANSWER)
+    assert server.stdout is not None and server.stdout.readline() == "ready\n"
+    frames: dict[str, Any] = {}
+    for last in range(16):
+        to = {"source": FOREIGN, "target": f"01:80:c2:00:00:{last:02x}"}
+        frames[f"four {last}"] = {**to, "kind": "udp", "from": my4, "to": host4, "sport": 1000}
+        frames[f"six {last}"] = {**to, "kind": "udp", "from": my6, "to": host6, "sport": 1000}
+        frames[f"advert {last}"] = {**to, "kind": "icmp6", "from": "fe80::bad", "to": "ff02::1", "type": 134}
+        frames[f"arp {last}"] = {**to, "kind": "arp", "sender": FOREIGN, "operation": 1, "from": "10.90.0.66", "to": host4}
+    send(pods0, me, frames)
+    (bridge,) = pods0.json("ip", "-j", "link", "show", "pods0")
+    send(pods0, me, {"end": {"source": me["mac"], "target": bridge["address"], "kind": "udp", "from": my4, "to": host4}})
+    assert server.stdout.readline() == "end\n"
+    assert [item for item in pods0.json("ip", "-j", "neigh") if item["dev"] == port] == []
+    assert "fe80::bad" not in pods0.sh("ip -6 route; ip -6 neigh")
+    assert "packets 0 " not in pods0.sh("nft list chain inet podnet guard | grep host_ends")
 
 
 def stations(host: Host) -> set[tuple[str, str]]:

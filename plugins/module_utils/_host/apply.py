@@ -215,6 +215,7 @@ def _note_flows(operation: ops.NoteFlows, machine: Machine) -> None:
 @perform.register
 def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
     conntrack.cut(operation.cuts)
+    conntrack.forget(operation.addresses)
     loopback = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
     carried = (ipaddress.ip_interface(address.split()[0]).ip for _index, address in machine.host.addresses())
     conntrack.flush(operation.flows, frozenset((*loopback, *carried)))

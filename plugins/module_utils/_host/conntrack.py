@@ -59,6 +59,16 @@ def cut(cuts: Collection[Cut]) -> None:
     _forget({sender.version for sender in chosen}, is_cut)
 
 
+def forget(gone: Collection[IPAddress]) -> None:
+    """Forget everything that any of these addresses began, was asked for, or answered. Raises OSError."""
+    chosen = frozenset(gone)
+
+    def is_gone(connection: Connection, answered: tuple[IPAddress, int]) -> bool:
+        return not chosen.isdisjoint((connection.sender, connection.target, answered[0]))
+
+    _forget({address.version for address in chosen}, is_gone)
+
+
 def tracked(conntrack: netlink.Socket, version: int) -> list[Entry]:
     """All of one IP version. Raises OSError."""
     return list(_entries(conntrack.dump(_GET, _header(version)), version))

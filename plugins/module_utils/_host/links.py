@@ -49,7 +49,7 @@ _NOARP, _PERMANENT = 0x40, 0x80
 _NTF_MASTER = 0x04
 _GONE = frozenset((errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT))
 _MAIN_TABLE = 254
-_IFF_UP = 1
+_IFF_UP, _IFF_NOARP = 1, 0x80
 _LOOPBACK = 1
 _RTN_UNICAST = 1
 _RTN_LOCAL = 2
@@ -133,8 +133,10 @@ class Links:
     def create_veth(self, interface: str, mac: str, mtu: int, peer: str, peer_mac: str, peer_netns: int) -> None:
         """Both ends at once, each born where it belongs; ``peer_netns`` is an open descriptor."""
         empty = _link_header.pack(0, 0, 0, 0, 0)
+        # Whatever ARP gets to a bridge's port itself was not meant for the host: it shall not fill the host's tables.
+        deaf = _link_header.pack(0, 0, 0, _IFF_NOARP, _IFF_NOARP)
         near = empty + text(_IFNAME, interface) + attribute(_ADDRESS, _mac(mac)) + number(_MTU, mtu)
-        far = empty + text(_IFNAME, peer) + attribute(_ADDRESS, _mac(peer_mac)) + number(_MTU, mtu) + number(_NETNS_FD, peer_netns)
+        far = deaf + text(_IFNAME, peer) + attribute(_ADDRESS, _mac(peer_mac)) + number(_MTU, mtu) + number(_NETNS_FD, peer_netns)
         self._make(_NEWLINK, near + nested(_LINKINFO, text(_INFO_KIND, "veth"), nested(_INFO_DATA, attribute(_VETH_PEER, far))))
 
     def delete(self, name: str, index: int = 0) -> None:

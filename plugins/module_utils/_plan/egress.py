@@ -185,7 +185,9 @@ def sandbox_parts(sandbox: Sandbox, networks: Mapping[str, Network], servers: Se
     limits = [bound.max_connections for bound in bounds if bound.max_connections is not None]
     if limits:
         verdict = " drop" if any(bound.enforced for bound in bounds) else ""
-        found.chain(f"limit_{target}", f"ct state new ct count over {min(limits)} counter{verdict}")
+        # A closed connection is not counted, and yet in the table for two minutes more (nf_conntrack_tcp_timeout_time_wait).
+        rate = f"limit rate over {min(limits)}/minute burst {min(limits)} packets"
+        found.chain(f"limit_{target}", *(f"ct state new {each} counter{verdict}" for each in (rate, f"ct count over {min(limits)}")))
     return found.parts()
 
 

@@ -323,11 +323,13 @@ class NoteFlows(Operation):
 class FlushConntrack(Operation):
     """Make the kernel forget flows, so that their next packet meets the rules as they are now; and the note of them.
 
-    What is allowed, and was forgotten all the same, is tracked again with its next packet.
+    What is allowed, and was forgotten all the same, is tracked again with its next packet. ``addresses``: those that somebody
+    else had before, of whom nothing may be left.
     """
 
     flows: tuple[Flow, ...]
     cuts: tuple[Cut, ...] = ()
+    addresses: tuple[IPAddress, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from ipaddress import ip_interface
 
 from .._spec import claims
+from .._spec.fields import IPAddress
 from .._spec.sandbox import Sandbox
 from .cuts import planned_cuts
 from .draft import UNKNOWN, Change, Draft
 from .egress import is_dynamic, is_shared_set
 from .observed import Flow, Parts, Ruleset
-from .operations import ChangeRules, FlushConntrack, LoadRules, NoteFlows, Phase
+from .operations import AddAddress, ChangeRules, FlushConntrack, LoadRules, NoteFlows, Phase
 from .publishing import check_records
 from .ruleset import NAME, blocks, frame, parts, udp_flows
 
@@ -41,6 +43,7 @@ def plan_rules(draft: Draft) -> None:
     left = draft.observed.unflushed
     stale = (*left.flows, *_led_elsewhere(gone, new))
     cuts = planned_cuts(draft)
+    inherited = tuple(_given_anew(draft))
     if not same or gone or new:
         loaded, meant = Ruleset(seen.frame, before), Ruleset(wanted, after)
         if stale or cuts:
@@ -52,8 +55,15 @@ def plan_rules(draft: Draft) -> None:
         names = {draft.sandboxes[key].name if key in draft.sandboxes else key for key in left.sandboxes}
         names |= {draft.sandboxes[cut.sandbox].name for cut in cuts} | {f"udp {flow.port}" for flow in stale}
         draft.changes.append(Change("conntrack", "connections", {"left over": sorted(names)}, {"left over": []}))
-    if stale or cuts or left.sandboxes:
-        draft.add(Phase.RULES, FlushConntrack(stale, cuts))
+    if stale or cuts or left.sandboxes or inherited:
+        draft.add(Phase.RULES, FlushConntrack(stale, cuts, inherited))
+
+
+def _given_anew(draft: Draft) -> Iterator[IPAddress]:
+    """What sandboxes are about to have, and others had before."""
+    for _phase, operation in draft.steps:
+        if isinstance(operation, AddAddress) and operation.where is not None:
+            yield ip_interface(operation.address.split()[0]).ip
 
 
 def _recorded(draft: Draft, keys: Iterable[str]) -> Parts:

@@ -34,7 +34,8 @@ TARGETS = "bridge set targets6"
 BESIDE = {4: "inet set beside4", 6: "inet set beside6"}
 MAPS = {(kind, version): f"inet map {kind}{version}" for kind in _KINDS for version in (4, 6)}
 HOMES = "bridge map homes"
-SHARED = (*MAPS.values(), *BESIDE.values(), PRIVATE, GUARDED, SENDERS, *SENDERS_OF.values(), TARGETS, HOMES, *egress.BLOCKS)
+HOST_ENDS = "inet set host_ends"
+SHARED = (*MAPS.values(), *BESIDE.values(), HOST_ENDS, PRIVATE, GUARDED, SENDERS, *SENDERS_OF.values(), TARGETS, HOMES, *egress.BLOCKS)
 """The blocks of the frame whose elements come and go with sandboxes and policies; there may be thousands."""
 
 _TABLE = re.compile(r"table (\w+) \S+ \{\n(.*?)\n\}", re.DOTALL)
@@ -83,6 +84,7 @@ def frame(networks: Iterable[Network]) -> str:
             *(_map(f"{kind}{version}", f"ifname . ipv{version}_addr", "verdict") for kind, version in egress.DISPATCH),
             _map("ceilings", "ifname", "verdict"),
             *(_set(f"resolvers{version}", f"ifname . ipv{version}_addr . ipv{version}_addr", ()) for version in egress.RESOLVERS),
+            _set("host_ends", "ifname", ()),
             *_INET,
             "}",
             f"table bridge {NAME} {{",
@@ -122,6 +124,7 @@ def _sandbox_parts(sandbox: Sandbox, networks: Mapping[str, Network], closed: Co
     for item in sandbox.attachments:
         peer = _quote(sandbox.veth_host(item.position))
         found.add(GUARDED, peer)
+        found.add(HOST_ENDS, peer)
         found.add(SENDERS, f"{peer} . {item.mac}")
         if item.network in closed:
             found.add(PRIVATE, peer)
@@ -210,6 +213,8 @@ _MARK = f"{MARK:#010x}"
 _INET = (
     "\tchain guard {",
     "\t\ttype filter hook prerouting priority raw; policy accept;",
+    # Frames to 01:80:c2:00:00:00-0f a bridge hands to its port, past all of its hooks (IEEE 802.1Q, 8.6.3).
+    "\t\tiifname @host_ends counter drop",
     # CVE-2020-8558: with route_localnet, 127/8 could come in from outside.
     '\t\tiifname != "lo" ip daddr 127.0.0.0/8 drop',
     '\t\tiifname != "lo" ip saddr 127.0.0.0/8 drop',
@@ -319,14 +324,16 @@ _BRIDGE = (
     # What a bound sandbox exchanges with neighbours goes through the host, which tracks it in both directions.
     "\tchain from_routed {",
     "\t\tether type arp return",
-    "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } return",
+    # As they have to look for anybody to take them (RFC 4861, RFC 3810).
+    "\t\tip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
+    "\t\tip6 hoplimit 1 ip6 daddr ff02::/16 icmpv6 type { mld-listener-report, mld2-listener-report } return",
     "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 iifname vmap @crowds",
     "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 return",
     "\t\tether daddr set iifname map @homes meta pkttype set host",
     "\t}",
     "\tchain to_routed {",
     "\t\tether type arp return",
-    "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
+    "\t\tip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
     "\t\tip6 daddr fe80::/10 return",
     "\t\tether daddr set iifname map @homes meta pkttype set host",
     "\t}",
@@ -346,15 +353,19 @@ _BRIDGE = (
     "\t\tcounter drop",
     "\t}",
     "\tchain sender4 {",
+    # Answers of a server of DHCP, from whatever port (RFC 2131).
     "\t\tudp sport 67 counter drop",
-    "\t\tiifname . ip saddr @senders4 return",
+    "\t\tudp dport 68 counter drop",
+    # Of a packet that is not whole nobody could tell.
+    "\t\tiifname . ip saddr @senders4 meta l4proto != 255 return",
     "\t\tcounter drop",
     "\t}",
     "\tchain sender6 {",
     "\t\tudp sport 547 counter drop",
+    "\t\tudp dport 546 counter drop",
     "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop",
     "\t\ticmpv6 type nd-neighbor-advert iifname . @th,64,128 != @targets6 counter drop",
-    "\t\tiifname . ip6 saddr @senders6 return",
+    "\t\tiifname . ip6 saddr @senders6 meta l4proto != 255 return",
     # Duplicate address detection, and listeners that have no address yet (RFC 4862, RFC 3590).
     "\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } return",
     "\t\tcounter drop",

@@ -23,7 +23,8 @@ MODES = ("enforce", "audit")
 PROTOCOLS = ("tcp", "udp", "sctp")
 BITS = {4: 32, 6: 128}
 
-_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _PROTOCOL_PORTS = re.compile(r"([0-9-]+)/([a-z]+)")
 _RULE_KEYS = ("cidrs", "except", "ports", "icmp")
 
@@ -59,12 +60,11 @@ class Allowance:
         return intervals.merged(intervals.without(intervals.merged(_spans(self.cidrs, version)), _spans(self.excluded, version)))
 
     def as_rule(self) -> dict[str, Any]:
-        return {
-            "cidrs": list(self.cidrs),
-            "except": list(self.excluded),
-            "ports": [f"{port}/{protocol}" for protocol, ports in self.ports for port in ports],
-            "icmp": self.icmp,
-        }
+        """As it could be declared: what allows any protocol names none."""
+        rule: dict[str, Any] = {"cidrs": list(self.cidrs), "except": list(self.excluded)}
+        if self.ports:
+            rule["ports"] = [f"{port}/{protocol}" for protocol, ports in self.ports for port in ports]
+        return rule if self.any_protocol else {**rule, "icmp": self.icmp}
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,9 @@ class Policy:
         return cls(
             **values,
             rules=tuple(
-                Allowance(tuple(item["cidrs"]), tuple(item["except"]), _rule_ports("rules.ports", item["ports"]), bool(item["icmp"]))
+                Allowance(
+                    tuple(item["cidrs"]), tuple(item["except"]), _rule_ports("rules.ports", item.get("ports", ())), item.get("icmp", False)
+                )
                 for item in record["rules"]
             ),
         )
@@ -267,6 +269,10 @@ def _spans(texts: Iterable[str], version: int) -> list[intervals.Interval]:
 def _cidrs(option: str, values: Iterable[Any]) -> tuple[str, ...]:
     """Sorted, each once: their order says nothing."""
     found: set[IPNetwork] = {fields.address_or_network(option, value) for value in values}
+    for net in found:
+        if isinstance(net, ipaddress.IPv6Network) and net.subnet_of(_MAPPED):
+            # Such addresses are for sockets and never on a wire (RFC 4291, 2.5.5.2).
+            raise InvalidArgument.of(option, str(net), "is an IPv4 address written as IPv6; write it as IPv4")
     return tuple(str(net) for net in sorted(found, key=lambda net: (net.version, int(net.network_address), net.prefixlen)))
 
 
@@ -295,6 +301,9 @@ def _rules(option: str, values: Iterable[Mapping[str, Any]]) -> tuple[Allowance,
         cidrs = _cidrs(f"{option}.cidrs", value.get("cidrs") or ())
         if not cidrs:
             raise InvalidArgument(f"{option}.cidrs: a rule needs at least one destination, such as 192.0.2.0/24")
+        for key in ("ports", "icmp"):
+            if value.get(key) is not None and not value.get("ports") and not value.get("icmp"):
+                raise InvalidArgument(f"{option}.{key}: {value[key]!r} allows nothing; leave out ports and icmp to allow any protocol")
         ports = _rule_ports(f"{option}.ports", value.get("ports") or ())
         rule = Allowance(cidrs, _cidrs(f"{option}.except", value.get("except") or ()), ports, bool(value.get("icmp")))
         if rule not in found:
