@@ -42,8 +42,8 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> None:
     if arguments.logind and arguments.init != "systemd":
         raise LabError("--logind takes --init systemd")
     trees = tuple(str(tree.resolve()) for tree in arguments.tree)
-    pairs = [text.partition("=") for text in arguments.hosts]
-    made = [Host(name, address, arguments.init, arguments.logind, trees) for name, _, address in pairs]
+    pairs = [text.partition("=")[::2] for text in arguments.hosts]
+    made = [Host(name, address, arguments.init, arguments.logind, trees) for name, address in pairs]
     hosts.up(lab, made, arguments.timeout)
 
 
@@ -98,9 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
 
     for name, text, run in (
-        ("list", "print the hosts", lambda lab, _: hosts.show(lab)),
-        ("where", "print the lab's directory", lambda lab, _: print(lab.base)),
-        ("check", "say what is missing for a lab on this machine; 77 if there can be none", lambda _lab, _: needs.check()),
+        ("list", "print the hosts", lambda lab, _given: hosts.show(lab)),
+        ("where", "print the lab's directory", lambda lab, _given: print(lab.base)),
+        ("check", "say what is missing for a lab on this machine; 77 if there can be none", lambda _lab, _given: needs.check()),
         ("leftovers", "fail with what is left of a lab that is down", _leftovers),
     ):
         commands.add_parser(name, help=text).set_defaults(run=run)

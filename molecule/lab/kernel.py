@@ -117,7 +117,7 @@ def mounts() -> list[Mount]:
     """What is mounted in this mount namespace, the newest last."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
+        before, after = line.split(" - ", 1)
         _number, _parent, _device, root, target = before.split()[:5]
         found.append(Mount(_unescape(root), _unescape(target), after.split()[0]))
     return found

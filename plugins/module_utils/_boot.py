@@ -17,6 +17,8 @@ from ._session import Settings
 
 LOCK_TIMEOUT = 300.0
 _ERROR, _WARNING, _INFO = 3, 4, 6
+_ENOUGH = 4
+"""Of what is off with one object. After a boot it is everything."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _lines(restored: Restored) -> Iterator[tuple[int, str]]:
     for diff in restored.diffs:
         problems = diff["before"].get("problems") or diff["before"].get("pruned") or ()
-        yield _INFO, f"{diff['before_header']}: {'; '.join(problems) or 'changed'}"
+        more = f"; and {len(problems) - _ENOUGH} more" if len(problems) > _ENOUGH else ""
+        yield _INFO, f"{diff['before_header']}: {'; '.join(problems[:_ENOUGH]) or 'changed'}{more}"
     for warning in restored.warnings:
         yield _WARNING, warning
     for what, error in restored.failures:

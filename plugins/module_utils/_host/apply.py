@@ -305,6 +305,7 @@ def _start_pause(operation: ops.StartPause, machine: Machine) -> None:
         {kind: pin(operation.where, kind) for kind in operation.kinds},
         new_pid=operation.new_pid_namespace,
         unit=_unit(operation.where),
+        title=f"Pod sandbox {operation.name} of podnet.linux",
         write_down=write_down,
     )
 

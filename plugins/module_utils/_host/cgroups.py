@@ -18,13 +18,13 @@ _INITIAL_CGROUP_NAMESPACE = 0xEFFFFFFB
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 
 
-def give_own(pid: int, unit: str) -> None:
+def give_own(pid: int, unit: str, title: str) -> None:
     """A transient systemd scope where systemd is PID 1 (sd_booted(3)), else a cgroup where the hierarchy is ours.
 
     Raises KernelError where systemd refuses.
     """
     if os.path.isdir(_SYSTEMD):
-        _scope(pid, unit)
+        _scope(pid, unit, title)
         return
     root = _hierarchy()
     if root is None:
@@ -46,14 +46,14 @@ def remove(unit: str) -> None:
             os.rmdir(directory)
 
 
-def _scope(pid: int, unit: str) -> None:
+def _scope(pid: int, unit: str, title: str) -> None:
     busctl = programs.required("busctl", "systemd")
     result = programs.run(
         [
             *(busctl, "--quiet", "call"),
             *("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"),
             *("StartTransientUnit", "ssa(sv)a(sa(sv))", f"{unit}.scope", "fail", "3"),
-            *("PIDs", "au", "1", str(pid), "Description", "s", "Pause process of a podnet.linux sandbox"),
+            *("PIDs", "au", "1", str(pid), "Description", "s", title),
             *("CollectMode", "s", "inactive-or-failed", "0"),
         ]
     )

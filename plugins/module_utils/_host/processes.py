@@ -116,7 +116,7 @@ def pause_command() -> list[str]:
     return [sleep, "infinity"]
 
 
-def start_pause(pins: Mapping[str, str], *, new_pid: bool, unit: str, write_down: Callable[[Process], None]) -> Process:
+def start_pause(pins: Mapping[str, str], *, new_pid: bool, unit: str, title: str, write_down: Callable[[Process], None]) -> Process:
     """Start the pause inside the pinned namespaces and see it there.
 
     The child waits until it has been verified, written down and moved to a cgroup of its own, and only then becomes
@@ -142,7 +142,7 @@ def start_pause(pins: Mapping[str, str], *, new_pid: bool, unit: str, write_down
         _verify(pid, pins, new_pid)
         process = current(pid)
         write_down(process)
-        cgroups.give_own(pid, unit)
+        cgroups.give_own(pid, unit, title)
         os.write(go_write, b"!")
         pid, number = _report(status_read)
         if number:

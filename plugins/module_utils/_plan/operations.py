@@ -402,6 +402,7 @@ class SetHostname(Operation):
 @dataclass(frozen=True)
 class StartPause(Operation):
     where: str
+    name: str
     kinds: tuple[str, ...]
     new_pid_namespace: bool
 

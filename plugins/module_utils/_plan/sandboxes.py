@@ -316,7 +316,7 @@ def _plan_files(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: S
 
 def _plan_pause(draft: Draft, wanted: Sandbox, pause: Pause, created: tuple[str, ...]) -> None:
     """Ending a process cannot be undone, so a pause that is to be replaced goes behind everything that can fail."""
-    start = StartPause(wanted.id, wanted.pins, "pid" in wanted.namespaces)
+    start = StartPause(wanted.id, wanted.name, wanted.pins, "pid" in wanted.namespaces)
     alive = pause.state in ("running", "astray")
     if alive and (not wanted.pause or pause.state == "astray" or created):
         draft.add(Phase.DESTROY, StopPause(wanted.id, wanted.stop_timeout))
