@@ -76,7 +76,8 @@ def _down_all(lab: Lab) -> None:
     for mount in reversed(kernel.mounts()):
         if Path(mount.target).is_relative_to(lab.base):
             kernel.unmount(Path(mount.target))
-    lab.base.rmdir()
+    # Nothing is mounted there any more; an SSH client that came too late may have made a directory for its sockets.
+    shutil.rmtree(lab.base)
 
 
 def reboot(lab: Lab, names: Sequence[str], *, hard: bool, seconds: float) -> None:

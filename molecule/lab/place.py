@@ -69,8 +69,8 @@ class Lab:
 
     @property
     def name(self) -> str:
-        """Of the cgroup; unmistakable, wherever the directory is."""
-        return f"podnet-lab-{_digest(self.base)}"
+        """Of the cgroup, too."""
+        return self.base.name
 
     @property
     def underlay(self) -> Path:
@@ -128,11 +128,11 @@ class Lab:
 def here() -> Lab:
     """The lab of this clone, unless ``PODNET_LAB`` names another directory."""
     chosen = os.environ.get("PODNET_LAB")
-    # molecule/shared/inventory/group_vars/all.yml has the same formula.
-    base = Path(chosen or f"/run/podnet-lab-{_digest(CLONE)}")
-    # The name, since all that is mounted there will be unmounted; the rest for socket paths and SSH options.
-    if not re.fullmatch(r"/[A-Za-z0-9_./-]{0,40}podnet-lab[A-Za-z0-9_.-]{0,20}", str(base)):
-        raise LabError(f"PODNET_LAB={base}: has to be short, absolute and plain, and its last part has to start with podnet-lab")
+    # molecule/shared/inventory/lab.yml has the same formula.
+    base = Path(chosen or f"/run/podnet-lab-{hashlib.sha1(str(CLONE).encode()).hexdigest()[:10]}")
+    # Plain and short, for SSH options and socket paths; and nobody else's, since down --all unmounts all that is there.
+    if not re.fullmatch(r"/run/podnet-lab-[A-Za-z0-9_-]{1,30}", str(base)):
+        raise LabError(f"PODNET_LAB={base}: has to be /run/podnet-lab-NAME, with at most 30 of A-Z, a-z, 0-9, _ and - as the name")
     return Lab(base)
 
 
@@ -143,7 +143,3 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     new.write_text(text)
     new.chmod(mode)
     new.replace(path)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha1(str(path).encode()).hexdigest()[:10]
