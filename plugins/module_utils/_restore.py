@@ -27,11 +27,15 @@ Refusal = Optional[PodnetError]
 
 @dataclass
 class Restored:
-    """What a run brought back, object by object, and what it could not, with the reason."""
+    """What a run brought back, object by object, and what it could not, with the reason.
+
+    ``rules_hold``: the rules are in force. Whose rules are not known, since the record is broken, is shut.
+    """
 
     diffs: list[Result] = field(default_factory=list)
     failures: list[tuple[str, PodnetError]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    rules_hold: bool = False
 
 
 def run_restore(settings: Settings, *, rules_only: bool = False) -> Restored:
@@ -73,6 +77,7 @@ class _Restore:
             return error
         except OSError as error:
             return KernelError(f"{error.filename or 'the kernel'}: {error.strerror or error}")
+        self.done.rules_hold = True
         self.done.diffs += [change.as_diff() for change in plan.changes]
         self.done.warnings += [text for text in plan.warnings if text not in self.done.warnings]
         return None

@@ -13,8 +13,9 @@ description:
   - Writes the engine, which the other modules bring along for one task each, to one file that Python runs without Ansible.
     C(podnet restore) brings back every network and every persistent sandbox as recorded in C(/var/lib/podnet), with the same
     names, addresses, MACs and policies, the rules ahead of every interface, and repairs drift. C(podnet restore --rules) loads
-    the rules again, behind something that flushed them. The exit status is 1 where something could not be brought back; the
-    log says what, and a broken record stops only its own sandbox, whose interfaces are then shut.
+    the rules again, behind something that flushed them. The exit status is 1 where something could not be brought back (of
+    C(--rules), where the rules do not hold); the log says what, and a broken record stops only its own sandbox, whose
+    interfaces are then shut.
   - The role P(podnet.linux.host#role) installs it together with the systemd units that call it.
 author:
   - podnet.linux authors (@podnet)
