@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Draft, Plan
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import Operation, Phase
-from ansible_collections.podnet.linux.plugins.module_utils._plan.planner import plan_networks, plan_prune, plan_sandboxes
+from ansible_collections.podnet.linux.plugins.module_utils._plan.planner import plan_networks, plan_prune, plan_restore, plan_sandboxes
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import Sandbox, SandboxRequest
 from kernel import NetNamespace
@@ -43,6 +43,13 @@ def sandboxes(world: World, *options: Options, check: bool = False, **settings: 
 def prune(world: World) -> Plan:
     draft = draft_of(world)
     plan_prune(draft)
+    return draft.finish()
+
+
+def restore(world: World) -> Plan:
+    """The plan of a boot, or of a repair."""
+    draft = draft_of(world)
+    plan_restore(draft, world.networks(), world.sandboxes(), ())
     return draft.finish()
 
 

@@ -20,7 +20,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.operations impo
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from model import World, apply, undo
-from runs import networks, sandboxes
+from runs import networks, restore, sandboxes
 
 COMMITTING = (Phase.MARK, Phase.DESTROY)
 
@@ -48,6 +48,17 @@ def test_a_run_repairs_any_damage(data: st.DataObject) -> None:
     repaired = scenarios.repair(damages.damaged(world, data, damages.ANY))
     assert not networks(repaired, *({"name": name} for name in repaired.networks())).steps
     assert not sandboxes(repaired, *({"id": item} for item in repaired.sandboxes())).steps
+
+
+@given(st.data())
+def test_a_restore_repairs_any_damage_too(data: st.DataObject) -> None:
+    world = scenarios.repair(scenarios.lived_in(data))
+    damaged = damages.damaged(world, data, damages.ANY)
+    restored = apply(damaged, restore(damaged))
+    assert not restore(restored).steps
+    assert not networks(restored, *({"name": name} for name in restored.networks())).steps
+    assert not sandboxes(restored, *({"id": item} for item in restored.sandboxes())).steps
+    assert not list(_differences(_declared(world), _declared(restored)))
 
 
 @given(st.data())
