@@ -74,7 +74,7 @@ def unit() -> None:
 
 
 def integration() -> None:
-    pytest("-n", "2", "tests/integration")
+    pytest("-n", "2", "--dist", "worksteal", "tests/integration")
 
 
 def sanity() -> None:
