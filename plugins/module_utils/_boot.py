@@ -59,4 +59,5 @@ def _lines(restored: Restored) -> Iterator[tuple[int, str]]:
 def _say(stream: TextIO, level: int, text: str) -> None:
     """With the level that the journal files it under (sd-daemon(3)), where it reads along."""
     prefix = f"<{level}>" if "JOURNAL_STREAM" in os.environ else ""
-    print(f"{prefix}{text}", file=stream, flush=True)
+    stream.write(f"{prefix}{text}\n")
+    stream.flush()
