@@ -51,7 +51,7 @@ options:
     type: bool
     default: true
   patience:
-    description: Seconds to wait for answers, for all of O(probes) together.
+    description: Seconds to wait for answers, for all of O(probes) together, and for a policy to count a packet.
     type: float
     default: 2.0
 seealso:

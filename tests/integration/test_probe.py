@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -68,6 +69,21 @@ def test_what_answers_and_what_is_denied(lan: Host, pods: dict[str, dict[str, An
         ({"probes": [{"sandbox": "free", "to": "example.org", "port": 1}]}, "invalid_argument", "example.org"),
         ({"probes": [{"sandbox": "free", "to": "192.0.2.1", "port": 65536}]}, "invalid_argument", "65536"),
     )
+
+
+def test_a_policy_may_take_its_time_to_count(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """As on a busy host, where packets wait for their turn."""
+    lan.sh(f"ip route add default via {LAN[0]}; (echo 'flush map inet podnet policies4'; nft list map inet podnet policies4) > /tmp/back")
+    lan.sh("nft flush map inet podnet policies4")
+    lan.start("sh", "-c", "sleep 3; nft -f /tmp/back")
+    tried = lan.do("pod_probe", patience=20)
+    assert tried["passed"], tried
+    # What never counts is not waited for each time.
+    lan.do("pod_sandbox", sandboxes=[{"name": f"more-{number}", "network": "a", "egress": {}} for number in range(6)])
+    lan.sh("nft flush map inet podnet policies4")
+    start = time.monotonic()
+    assert not lan.do("pod_probe", patience=6)["passed"]
+    assert time.monotonic() - start < 6 * 4
 
 
 @pytest.mark.parametrize("pipelining", (True, False))

@@ -80,6 +80,13 @@ def test_in_check_mode_it_is_a_warning(world: World) -> None:
     assert len(plan.warnings) == 1 and "pods9 is not declared" in plan.warnings[0]
 
 
+def test_more_neighbours_than_the_kernel_keeps_is_a_warning(pods0: World) -> None:
+    pods0.host.sysctls["net/ipv4/neigh/default/gc_thresh3"] = "4"
+    assert not sandboxes(pods0, {"name": "a"}, {"name": "b"}).warnings
+    (warning,) = sandboxes(pods0, {"name": "a"}, {"name": "b"}, {"name": "c"}).warnings
+    assert "3 sandboxes" in warning and "net.ipv4.neigh.default.gc_thresh3" in warning
+
+
 def test_an_unknown_id_is_an_error(world: World) -> None:
     with pytest.raises(NotFound, match="no sandbox 0123456789abcdef"):
         sandboxes(world, {"id": "0123456789abcdef"})

@@ -14,6 +14,7 @@ from .._spec.sandbox import Sandbox, SandboxRequest
 from .draft import Change, Draft
 from .firewall import plan_firewall
 from .forwarding import plan_forwarding
+from .neighbours import warn_of_neighbours
 from .networks import needs_settling, present_network, remove_network
 from .operations import Phase, SetLink
 from .policies import find_target, lift_unlisted, plan_policy
@@ -71,6 +72,8 @@ def plan_sandboxes(draft: Draft, requests: Sequence[SandboxRequest], *, exclusiv
     for follower in followers:
         if follower.id not in named:
             converge_sandbox(draft, follower)
+    if present:
+        warn_of_neighbours(draft)
     _plan_host(draft)
 
 
