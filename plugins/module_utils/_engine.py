@@ -53,7 +53,7 @@ def run_sandboxes(requests: Sequence[SandboxRequest], settings: Settings) -> Out
                     result = {**planned.before, **planned.after}
                 else:
                     sandbox = find_sandbox(session.planned, SandboxRequest(name=name))
-                    result = sandbox_result(draft, sandbox, draft.observed.views[sandbox.id], ()) if sandbox else result
+                    result = sandbox_result(draft, sandbox, draft.observed.pauses[sandbox.id], ()) if sandbox else result
             results.append({**result, "changed": name in changes})
         return session.outcome(plan, results)
 
@@ -113,7 +113,7 @@ def describe_sandboxes(settings: Settings, wanted: Callable[[Result], bool]) -> 
         chosen = [item for item in draft.sandboxes.values() if wanted(item.as_dict())]
         rules_of = rule_problems(draft)
         return [
-            sandbox_result(draft, item, draft.observed.views[item.id], [*problems_of(draft, item), *rules_of(item)])
+            sandbox_result(draft, item, draft.observed.pauses[item.id], [*problems_of(draft, item), *rules_of(item)])
             for item in sorted(chosen, key=lambda item: (item.name, item.id))
         ]
 

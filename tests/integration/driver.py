@@ -193,11 +193,19 @@ def differences(before: Any, now: Any, path: str = "") -> list[str]:
     return [] if before == now else [f"{path}: {before!r} -> {now!r}"]
 
 
+def _pins() -> set[str]:
+    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - nsfs " in line}
+
+
+# What the machine has mounted, below the throw-away host's own /run.
+PINNED_BEFORE = _pins()
+
+
 def snapshot() -> dict[str, Any]:
     """Kernel and files, without what counts or numbers itself."""
     return {
         "files": files(),
-        "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - nsfs " in line),
+        "mounts": sorted(_pins() - PINNED_BEFORE),
         "rules": output("nft", "--stateless", "list", "ruleset"),
         "host": network(()),
         "namespaces": {name: network(("ip", "netns", "exec", name)) for name in sorted(names("/run/netns"))},

@@ -129,7 +129,7 @@ def _ends_well(name: str, report: dict[str, Any], point: dict[str, Any]) -> None
 
 def _behind_the_mark(name: str, operations: list[str]) -> bool:
     if name == "recreation":
-        return any(operation in ("StopPause", "DeleteVeth", "RemovePins") for operation in operations)
+        return any(operation in ("StopPause", "DeleteVeths", "RemovePins") for operation in operations)
     return "WriteRecord" in operations
 
 

@@ -125,6 +125,11 @@ class World(State):
         self.delete_link(self.host, operation.peer)
 
     @perform.register
+    def _delete_veths(self, operation: ops.DeleteVeths) -> None:
+        for peer in operation.peers:
+            self.delete_link(self.host, peer)
+
+    @perform.register
     def _load_rules(self, operation: ops.LoadRules) -> None:
         frame = operation.ruleset.frame.strip()
         self.rules = Ruleset(frame, operation.ruleset.parts) if frame else Ruleset()
@@ -200,6 +205,11 @@ class World(State):
         namespaces = {kind: self.pins[operation.where, kind] for kind in operation.kinds}
         self.processes[pid] = Process({**namespaces, "pid": self.number() if operation.new_pid_namespace else HOST})
         self.state_of(operation.where)["pause"] = pid
+
+    @perform.register
+    def _start_pauses(self, operation: ops.StartPauses) -> None:
+        for pause in operation.pauses:
+            self.perform(pause)
 
     @perform.register
     def _stop_pause(self, operation: ops.StopPause) -> None:

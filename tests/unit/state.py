@@ -184,6 +184,7 @@ class State:
             listeners=self.listeners,
             pinned={f"psb-{where[:8]}": True for where, kind in self.pins if kind == "net"},
             views={key: self.view(sandbox) for key, sandbox in sandboxes.items()},
+            pauses={key: self.view(sandbox).pause for key, sandbox in sandboxes.items()},
             occupants={key: self.occupants(sandbox) for key, sandbox in sandboxes.items()},
             targets={
                 FOREIGN_NETNS: NetnsTarget("missing"),

@@ -143,7 +143,7 @@ def test_an_unpinned_namespace_that_lives_on_is_only_pinned_again(web: World) ->
 def test_a_dead_pause_is_started_without_touching_the_network(web: World) -> None:
     web.processes.clear()
     plan = sandboxes(web, WEB)
-    assert [type(operation).__name__ for operation in plan.operations] == ["StartPause"]
+    assert [type(operation).__name__ for operation in plan.operations] == ["StartPauses"]
 
 
 def test_an_astray_pause_is_replaced_behind_everything_else(web: World) -> None:

@@ -20,7 +20,7 @@ from .._plan.operations import Operation
 from .._plan.problems import problem
 from .._spec.fields import sysctl_home
 from .._store import files, flows, leases, paths
-from . import cgroups, conntrack, firewalld, iptables, namespaces, processes, rootfs
+from . import cgroups, conntrack, firewalld, iptables, namespaces, pauses, processes, rootfs
 from .machine import Machine, pin
 from .observe import owned_identities
 
@@ -198,6 +198,11 @@ def _delete_veth(operation: ops.DeleteVeth, machine: Machine) -> None:
 
 
 @perform.register
+def _delete_veths(operation: ops.DeleteVeths, machine: Machine) -> None:
+    machine.host.delete_all(operation.peers)
+
+
+@perform.register
 def _load_rules(operation: ops.LoadRules, machine: Machine) -> None:
     machine.tables.load(operation.ruleset, operation.previous)
 
@@ -296,13 +301,17 @@ def _set_hostname(operation: ops.SetHostname, machine: Machine) -> None:
 
 
 @perform.register
-def _start_pause(operation: ops.StartPause, machine: Machine) -> None:
+def _start_pauses(operation: ops.StartPauses, machine: Machine) -> None:
+    pauses.start([_pause(item, machine) for item in operation.pauses])
+
+
+def _pause(operation: ops.StartPause, machine: Machine) -> pauses.Wanted:
     def write_down(process: processes.Process) -> None:
         machine.update_state(operation.where, {"pause": {"pid": process.pid, "start": process.start}, "pause_pid": process.pid})
         files.write(f"{paths.sandbox_directory(operation.where)}/pause.pid", f"{process.pid}\n")
 
-    processes.start_pause(
-        {kind: pin(operation.where, kind) for kind in operation.kinds},
+    return pauses.Wanted(
+        pins={kind: pin(operation.where, kind) for kind in operation.kinds},
         new_pid=operation.new_pid_namespace,
         unit=_unit(operation.where),
         title=f"Pod sandbox {operation.name} of podnet.linux",

@@ -7,33 +7,38 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Iterator
 
-from .._errors import KernelError
-from . import programs
+from . import systemd
+from .systemd import Scope
 
-_SYSTEMD = "/run/systemd/system"
 _ROOTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _PARENT = "podnet"
 _INITIAL_CGROUP_NAMESPACE = 0xEFFFFFFB
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 
 
-def give_own(pid: int, unit: str, title: str) -> None:
-    """A transient systemd scope where systemd is PID 1 (sd_booted(3)), else a cgroup where the hierarchy is ours.
+@contextlib.contextmanager
+def places() -> Iterator[Callable[[Scope], None]]:
+    """What gives a process its own: a transient systemd scope where systemd is PID 1, else a cgroup where the hierarchy is ours.
 
-    Raises KernelError where systemd refuses.
+    All have theirs at the end. Raises KernelError where systemd refuses, MissingDependency.
     """
-    if os.path.isdir(_SYSTEMD):
-        _scope(pid, unit, title)
+    if systemd.is_running():
+        with systemd.scopes() as scopes:
+            yield scopes.ask
+            scopes.settle()
         return
     root = _hierarchy()
-    if root is None:
-        return
-    directory = f"{root}/{_PARENT}/{unit}"
-    with contextlib.suppress(OSError):
-        os.makedirs(directory, exist_ok=True)
-        with open(f"{directory}/cgroup.procs", "w", encoding="ascii") as file:
-            file.write(str(pid))
+
+    def give(place: Scope) -> None:
+        directory = f"{root}/{_PARENT}/{place.unit}"
+        with contextlib.suppress(OSError):
+            os.makedirs(directory, exist_ok=True)
+            with open(f"{directory}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write(str(place.pid))
+
+    yield give if root is not None else lambda _place: None
 
 
 def remove(unit: str) -> None:
@@ -44,21 +49,6 @@ def remove(unit: str) -> None:
     for directory in (f"{root}/{_PARENT}/{unit}", f"{root}/{_PARENT}"):
         with contextlib.suppress(OSError):
             os.rmdir(directory)
-
-
-def _scope(pid: int, unit: str, title: str) -> None:
-    busctl = programs.required("busctl", "systemd")
-    result = programs.run(
-        [
-            *(busctl, "--quiet", "call"),
-            *("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"),
-            *("StartTransientUnit", "ssa(sv)a(sa(sv))", f"{unit}.scope", "fail", "3"),
-            *("PIDs", "au", "1", str(pid), "Description", "s", title),
-            *("CollectMode", "s", "inactive-or-failed", "0"),
-        ]
-    )
-    if result.returncode:
-        raise KernelError(f"systemd gives the pause process no scope of its own: {result.stderr.strip()}")
 
 
 def _hierarchy() -> str | None:

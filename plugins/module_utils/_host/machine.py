@@ -64,7 +64,7 @@ class Machine:
 
     def update_state(self, sandbox_id: str, changes: Mapping[str, Any]) -> None:
         known = self.state(sandbox_id) or {"schema": 1, "id": sandbox_id, "namespaces": {}, "pause": None, "pause_pid": None}
-        files.write_json(state_path(sandbox_id), {**known, **changes, "boot_id": self.boot_id})
+        files.write_json_line(state_path(sandbox_id), {**known, **changes, "boot_id": self.boot_id})
 
 
 def net_pin(sandbox_id: str) -> str:

@@ -9,8 +9,9 @@ import contextlib
 import ipaddress
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 from .._plan.forwarding import DROPIN
 from .._plan.observed import Debris, Lazy, Link, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
@@ -22,6 +23,7 @@ from .._store import files, flows, leases, paths, records
 from . import firewall, firewalld, namespaces, processes, rootfs, sockets
 from .links import Links
 from .machine import Machine, net_pin, pin
+from .processes import Census
 
 _RESOLVER_FILES = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
 
@@ -37,12 +39,17 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
 
     resolvers = _resolvers()
     counters = cache(machine.tables.counters)
+    census = cache(processes.Census)
 
     def view(sandbox_id: str) -> SandboxView:
-        return _view(machine, sandboxes[sandbox_id])
+        return _view(machine, sandboxes[sandbox_id], census)
+
+    def pause(sandbox_id: str) -> Pause:
+        state = machine.state(sandbox_id) or {}
+        return _pause(sandboxes[sandbox_id], _pause_process(state), _identities(state))
 
     def occupants(sandbox_id: str) -> tuple[int, ...]:
-        return _occupants(machine, sandboxes[sandbox_id])
+        return _occupants(machine, sandboxes[sandbox_id], census())
 
     return Observed(
         networks=networks,
@@ -60,6 +67,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         counters=Lazy(lambda name: counters().get(name, 0)),
         pinned=Lazy(lambda name: os.path.lexists(f"{paths.NETNS}/{name}")),
         views=Lazy(view),
+        pauses=Lazy(pause),
         occupants=Lazy(occupants),
         targets=Lazy(_target),
         root_obstacles=Lazy(rootfs.obstacle),
@@ -91,8 +99,8 @@ def owned_identities(machine: Machine, sandbox: Sandbox) -> dict[str, namespaces
         pinned = {kind: namespaces.identity(pin(sandbox.id, kind)) for kind in sandbox.pins}
         state = {"namespaces": {kind: here for kind, here in pinned.items() if here is not None}}
     known: dict[str, namespaces.Identity] = {
-        kind: (value[0], value[1])
-        for kind, value in state.get("namespaces", {}).items()
+        kind: value
+        for kind, value in _identities(state).items()
         if kind in sandbox.namespaces and not (kind == "net" and sandbox.netns is not None)
     }
     pause = _pause_process(state)
@@ -103,12 +111,13 @@ def owned_identities(machine: Machine, sandbox: Sandbox) -> dict[str, namespaces
     return {kind: value for kind, value in known.items() if value != namespaces.host_identity(kind)}
 
 
-def _view(machine: Machine, sandbox: Sandbox) -> SandboxView:
+def _view(machine: Machine, sandbox: Sandbox, census: Callable[[], Census]) -> SandboxView:
     state = machine.state(sandbox.id)
-    recorded = {kind: (value[0], value[1]) for kind, value in (state or {}).get("namespaces", {}).items()}
-    pause = _pause_process(state or {})
-    alive = pause is not None and pause.alive
-    pins = {kind: _pin(machine, sandbox, kind, recorded.get(kind), pause.pid if pause and alive else 0) for kind in sandbox.pins}
+    recorded = _identities(state or {})
+    process = _pause_process(state or {})
+    pause = _pause(sandbox, process, recorded)
+    keeper = pause.pid if pause.state in ("running", "astray") else 0
+    pins = {kind: _pin(machine, sandbox, kind, recorded.get(kind), keeper, census) for kind in sandbox.pins}
     reachable = {kind: pin(sandbox.id, kind) for kind, at in pins.items() if at.state == "good"}
     reachable.update({kind: f"/proc/{at.holder}/ns/{kind}" for kind, at in pins.items() if at.holder})
 
@@ -138,7 +147,7 @@ def _view(machine: Machine, sandbox: Sandbox) -> SandboxView:
         sysctls=Lazy(sysctl),
         links=links,
         routes=routes,
-        pause=_pause(sandbox, pause, alive, recorded),
+        pause=pause,
         files={path: files.read(path) for path in resolver_files(sandbox, {}, ())},
         rootfs=Lazy(rootfs.read),
         state=state,
@@ -152,7 +161,9 @@ def _runtime_is_whole(sandbox: Sandbox) -> bool:
     return all((files.read(f"{directory}/{name}") or "").strip() == text for name, text in wanted.items())
 
 
-def _pin(machine: Machine, sandbox: Sandbox, kind: str, recorded: namespaces.Identity | None, pause: int) -> Pin:
+def _pin(
+    machine: Machine, sandbox: Sandbox, kind: str, recorded: namespaces.Identity | None, pause: int, census: Callable[[], Census]
+) -> Pin:
     path = pin(sandbox.id, kind)
     here = namespaces.identity(path)
     if here is not None:
@@ -167,7 +178,7 @@ def _pin(machine: Machine, sandbox: Sandbox, kind: str, recorded: namespaces.Ide
         return Pin("missing")
     if pause and processes.namespace_of(pause, kind) == recorded:
         return Pin("missing", pause)
-    return Pin("missing", next(iter(processes.living_in({kind: recorded})), 0))
+    return Pin("missing", next(iter(census().living_in({kind: recorded})), 0))
 
 
 def _pause_process(state: Mapping[str, object]) -> processes.Process | None:
@@ -175,21 +186,26 @@ def _pause_process(state: Mapping[str, object]) -> processes.Process | None:
     return processes.Process(value["pid"], value["start"]) if isinstance(value, dict) else None
 
 
-def _pause(sandbox: Sandbox, pause: processes.Process | None, alive: bool, recorded: Mapping[str, namespaces.Identity]) -> Pause:
+def _identities(state: Mapping[str, Any]) -> dict[str, namespaces.Identity]:
+    """The namespaces by kind, as last recorded."""
+    return {kind: (value[0], value[1]) for kind, value in state.get("namespaces", {}).items()}
+
+
+def _pause(sandbox: Sandbox, pause: processes.Process | None, recorded: Mapping[str, namespaces.Identity]) -> Pause:
     if pause is None:
         return Pause()
-    if not alive:
+    if not pause.alive:
         return Pause("dead", pause.pid)
     inside = all(processes.namespace_of(pause.pid, kind) == recorded.get(kind) for kind in sandbox.pins)
     own_pid = processes.namespace_of(pause.pid, "pid") != namespaces.host_identity("pid")
     return Pause("running" if inside and own_pid == ("pid" in sandbox.namespaces) else "astray", pause.pid)
 
 
-def _occupants(machine: Machine, sandbox: Sandbox) -> tuple[int, ...]:
+def _occupants(machine: Machine, sandbox: Sandbox, census: Census) -> tuple[int, ...]:
     wanted = owned_identities(machine, sandbox)
     pause = _pause_process(machine.state(sandbox.id) or {})
     spare = pause.pid if pause is not None and pause.alive else 0
-    return tuple(pid for pid in processes.living_in(wanted) if pid != spare) if wanted else ()
+    return tuple(pid for pid in census.living_in(wanted) if pid != spare) if wanted else ()
 
 
 def _target(text: str) -> NetnsTarget:

@@ -21,6 +21,7 @@ from .books import Book, Held, Listing
 from .observed import Link, Observed, Ruleset
 from .operations import Operation, Phase, SetCursor
 from .registry import Known, Planned
+from .together import together
 
 VETH = re.compile(r"vh\d*-([0-9a-f]{8})\Z")
 """The host ends of sandboxes' interfaces."""
@@ -205,7 +206,7 @@ class Draft:
     def finish(self) -> Plan:
         steps = [*self.steps, *((Phase.LEASE, operation) for operation in self._cursors())]
         return Plan(
-            steps=tuple(sorted(steps, key=lambda step: step[0])),
+            steps=tuple(together(sorted(steps, key=lambda step: step[0]))),
             changes=tuple(self.changes),
             warnings=tuple(self.warnings),
         )

@@ -247,6 +247,7 @@ class Observed:
     counters: Mapping[str, int] = field(default_factory=dict)
     pinned: Mapping[str, bool] = field(default_factory=dict)
     views: Mapping[str, SandboxView] = field(default_factory=dict)
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
     occupants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     targets: Mapping[str, NetnsTarget] = field(default_factory=dict)
     listeners: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)

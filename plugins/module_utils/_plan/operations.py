@@ -270,6 +270,13 @@ class DeleteVeth(Operation):
 
 
 @dataclass(frozen=True)
+class DeleteVeths(Operation):
+    """Many at once, for good: the kernel waits for all of them together, and not for one after the other."""
+
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LoadRules(Operation):
     """Make our nftables tables what they are to be, in one transaction; an empty frame removes them."""
 
@@ -408,6 +415,16 @@ class StartPause(Operation):
 
     def inverse(self) -> tuple[Operation, ...]:
         return (StopPause(self.where, 0.0),)
+
+
+@dataclass(frozen=True)
+class StartPauses(Operation):
+    """Many at once, which become pauses while others are started."""
+
+    pauses: tuple[StartPause, ...]
+
+    def inverse(self) -> tuple[Operation, ...]:
+        return tuple(inverse for pause in self.pauses for inverse in pause.inverse())
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,11 @@ def _delete_veth(operation: ops.DeleteVeth) -> str:
 
 
 @problem.register
+def _delete_veths(operation: ops.DeleteVeths) -> str:
+    return f"{', '.join(operation.peers)} are to go"
+
+
+@problem.register
 def _set_station(operation: ops.SetStation) -> str:
     if operation.known:
         return f"the bridge does not know that {operation.mac} is behind {operation.port}"
@@ -164,6 +169,11 @@ def _set_hostname(operation: ops.SetHostname) -> str:
 @problem.register
 def _start_pause(operation: ops.StartPause) -> str:
     return "pause process is not running"
+
+
+@problem.register
+def _start_pauses(operation: ops.StartPauses) -> str:
+    return problem(operation.pauses[0])
 
 
 @problem.register

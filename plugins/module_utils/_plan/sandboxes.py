@@ -128,13 +128,13 @@ def problems_of(draft: Draft, sandbox: Sandbox) -> list[str]:
     return [problem(operation) for _phase, operation in trial.finish().steps] + trial.warnings
 
 
-def sandbox_result(draft: Draft, sandbox: Sandbox, view: SandboxView, problems: Sequence[str]) -> dict[str, Any]:
+def sandbox_result(draft: Draft, sandbox: Sandbox, pause: Pause, problems: Sequence[str]) -> dict[str, Any]:
     """The return value: the sandbox as in effect, and what another program needs to join it."""
     pins = {kind: pin_path(sandbox, kind) for kind in sandbox.pins}
     types = {"net": "network"}
     namespaces = [{"type": types.get(kind, kind), "path": path} for kind, path in pins.items()]
-    if "pid" in sandbox.namespaces and view.pause.state == "running":
-        namespaces.append({"type": "pid", "path": f"/proc/{view.pause.pid}/ns/pid"})
+    if "pid" in sandbox.namespaces and pause.state == "running":
+        namespaces.append({"type": "pid", "path": f"/proc/{pause.pid}/ns/pid"})
     files = {path.rsplit("/", 1)[1]: path for path in resolver_files(sandbox, draft.networks, ())}
     flags = {"net": "--network", "ipc": "--ipc", "uts": "--uts"}
     podman = [word for kind, path in pins.items() for word in (flags[kind], f"ns:{path}")]
@@ -142,7 +142,7 @@ def sandbox_result(draft: Draft, sandbox: Sandbox, view: SandboxView, problems: 
     gateways = default_gateways(sandbox, dict(draft.networks.items()))
     return {
         **sandbox.as_dict(),
-        "pause_pid": view.pause.pid if view.pause.state == "running" else None,
+        "pause_pid": pause.pid if pause.state == "running" else None,
         "gateways": [str(gateway) for _version, (gateway, _interface) in sorted(gateways.items())],
         "state": _state(sandbox, problems),
         "problems": list(problems),
@@ -180,7 +180,7 @@ def _recreate(draft: Draft, request: SandboxRequest, recorded: Sandbox, wanted: 
     _converge(draft, wanted, recorded, replace(fresh, links=left, routes=routes), request.rootfs or ())
     # What is built anew can only be built when the old is gone; the record goes ahead of both.
     draft.steps[start:] = [(Phase.DESTROY if phase is Phase.BUILD else phase, op) for phase, op in draft.steps[start:]]
-    draft.changes.append(Change(KIND, wanted.name, sandbox_result(draft, recorded, view, ()), _planned(draft, wanted)))
+    draft.changes.append(Change(KIND, wanted.name, sandbox_result(draft, recorded, view.pause, ()), _planned(draft, wanted)))
     return wanted
 
 
@@ -376,13 +376,14 @@ def _report(draft: Draft, request: SandboxRequest, wanted: Sandbox, recorded: Sa
         draft.changes.append(Change(KIND, wanted.name, {}, after))
         return
     drift = [problem(operation) for operation in steps] if recorded == wanted else []
-    draft.changes.append(Change(KIND, wanted.name, sandbox_result(draft, recorded, view, drift), _planned(draft, wanted, view)))
+    draft.changes.append(Change(KIND, wanted.name, sandbox_result(draft, recorded, view.pause, drift), _planned(draft, wanted, view)))
 
 
 def _planned(draft: Draft, wanted: Sandbox, view: SandboxView | None = None) -> dict[str, Any]:
     """The return value as it will be."""
-    pause = view.pause.pid if view is not None and view.pause.state == "running" else UNKNOWN
-    return {**sandbox_result(draft, wanted, view or SandboxView(), ()), "pause_pid": pause if wanted.pause else None}
+    now = view.pause if view is not None else Pause()
+    pid = now.pid if now.state == "running" else UNKNOWN
+    return {**sandbox_result(draft, wanted, now, ()), "pause_pid": pid if wanted.pause else None}
 
 
 def _masked(value: Any, unknown: frozenset[str], short_id: str) -> Any:

@@ -28,16 +28,13 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
 def write_bytes(path: str, data: bytes, *, mode: int = 0o644) -> None:
     """The same with what is no text."""
     directory, name = os.path.split(path)
-    make_directory(directory)
     root = paths.root_of(directory)
     if root is None:
-        with opened_directory(directory) as at:
+        with _made_directory(directory) as at:
             write_at(at, name, data, mode=mode)
         return
     # What a killed writer leaves lies in one place, where sweep_temporaries() finds it.
-    workshop = f"{root}/{_WORKSHOP}"
-    make_directory(workshop)
-    with opened_directory(directory) as at, opened_directory(workshop) as source:
+    with _made_directory(directory) as at, _made_directory(f"{root}/{_WORKSHOP}") as source:
         write_at(at, name, data, mode=mode, source=source)
 
 
@@ -107,7 +104,13 @@ def read_json(path: str) -> dict[str, Any] | None:
 
 
 def write_json(path: str, value: dict[str, Any]) -> None:
+    """Indented, for people to read."""
     write(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def write_json_line(path: str, value: dict[str, Any]) -> None:
+    """For programs, which is a tenth of the work."""
+    write(path, json.dumps(value, sort_keys=True) + "\n")
 
 
 def unlink(path: str) -> None:
@@ -134,6 +137,19 @@ def remove_empty(directory: str) -> None:
 
 def make_directory(directory: str, *, mode: int = 0o755) -> None:
     os.makedirs(directory, mode=mode, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _made_directory(directory: str) -> Iterator[int]:
+    try:
+        fd = os.open(directory, _DIRECTORY)
+    except FileNotFoundError:
+        make_directory(directory)
+        fd = os.open(directory, _DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -112,7 +112,7 @@ def take(key: str, held: Held, owner: str, previous: str | None, boot_id: str) -
     """Write the lease; ``previous`` is the owner who hands it over."""
     _list(key, owner, (*_listed(key, owner), held))
     value = {"held": str(held), "owner": owner, "time": int(time.time()), "boot_id": boot_id}
-    files.write_json(_path(key, held), value)
+    files.write_json_line(_path(key, held), value)
     if previous is not None:
         _list(key, previous, [item for item in _listed(key, previous) if item != held])
 
@@ -238,6 +238,6 @@ def _list(key: str, owner: str, held: Iterable[Held]) -> None:
     path = _owner_path(key, owner)
     names = sorted({str(item) for item in held})
     if names:
-        files.write_json(path, {"owner": owner, "held": names})
+        files.write_json_line(path, {"owner": owner, "held": names})
     else:
         files.unlink(path)
