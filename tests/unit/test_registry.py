@@ -42,7 +42,7 @@ def test_the_plan_knows_what_it_has_changed(recorded: dict[str, str], tasks: lis
         elif key in expected:
             del planned[key], expected[key]
     assert dict(planned) == expected and len(planned) == len(expected)
-    assert {key for key in (*known, *expected) if known.get(key) is not expected.get(key)} <= set(planned.changed)
+    assert {key for key in (*known, *expected) if known.get(key) != expected.get(key)} <= set(planned.changed)
     for name in ("web", "db", "ci"):
         assert sorted(planned.holders(claims.name(name))) == sorted(key for key, item in expected.items() if item.name == name)
 

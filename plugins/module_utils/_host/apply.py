@@ -265,7 +265,7 @@ def _create_namespaces(operation: ops.CreateNamespaces, machine: Machine) -> Non
         made = {kind: [os.fstat(fd).st_dev, os.fstat(fd).st_ino] for kind, fd in fds.items()}
         machine.update_state(operation.where, {"namespaces": {**known, **made}, "sysctls": {**state.get("sysctls", {}), **shown}})
         for kind, fd in fds.items():
-            namespaces.pin(f"/proc/self/fd/{fd}", pin(operation.where, kind))
+            machine.pin(f"/proc/self/fd/{fd}", operation.where, kind)
             pinned.append(pin(operation.where, kind))
     except BaseException:
         for path in pinned:
@@ -284,7 +284,7 @@ def _pin_namespace(operation: ops.PinNamespace, machine: Machine) -> None:
         raise KernelError(f"{operation.source} is no namespace of a sandbox any more; run again")
     known = (machine.state(operation.where) or {}).get("namespaces", {})
     machine.update_state(operation.where, {"namespaces": {**known, operation.kind: list(identity)}})
-    namespaces.pin(operation.source, pin(operation.where, operation.kind))
+    machine.pin(operation.source, operation.where, operation.kind)
 
 
 @perform.register
@@ -364,6 +364,7 @@ def _save_state(operation: ops.SaveState, machine: Machine) -> None:
 
 @perform.register
 def _remove_runtime(operation: ops.RemoveRuntime, machine: Machine) -> None:
+    machine.forget_state(operation.where)
     for directory in (paths.sandbox_directory(operation.where), f"{paths.ETC_NETNS}/{operation.ns_name}"):
         _remove_tree(directory)
 

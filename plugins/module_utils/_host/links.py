@@ -35,7 +35,7 @@ _route_header = struct.Struct("=BBBBBBBBI")
 _ADDRESS, _IFNAME, _MTU, _PEER, _MASTER, _LINKINFO, _ALIAS, _AF_SPEC, _GROUP, _NETNS_FD, _EXT_MASK = 1, 3, 4, 5, 10, 18, 20, 26, 27, 28, 29
 _INFO_KIND, _INFO_DATA, _INFO_PORT_KIND, _INFO_PORT_DATA = 1, 2, 4, 5
 _VETH_PEER = 1
-_BRIDGE_FORWARD_DELAY, _BRIDGE_STP = 1, 5
+_BRIDGE_FORWARD_DELAY, _BRIDGE_STP, _BRIDGE_MULTICAST_SNOOPING = 1, 5, 23
 _PORT_FLAGS = {"isolated": 33, "hairpin": 4, "learning": 8, "flood": 9}
 _INET6_ADDR_GEN_MODE = 8
 _FAR, _LOCAL = 1, 2
@@ -77,15 +77,15 @@ class Links:
     def close(self) -> None:
         self._socket.close()
 
-    def all(self) -> dict[str, Link]:
-        """Every link with its global addresses and stations, by name: three dumps."""
+    def all(self, *, ports: bool = True) -> dict[str, Link]:
+        """Every link with its global addresses, by name; ``ports``: with stations. A dump for each."""
         addresses: dict[int, list[str]] = {}
         for index, address in self.addresses():
             addresses.setdefault(index, []).append(address)
         messages = self._link_messages()
         names = _names(messages)
         stations: dict[int, list[str]] = {}
-        for index, mac in self.stations():
+        for index, mac in self.stations() if ports else ():
             stations.setdefault(index, []).append(mac)
         links = [_link(*message, names, addresses.get(message[0], ()), stations.get(message[0], ())) for message in messages]
         return {f"lo at {link.index}" if link.name == "lo" and link.index != _LOOPBACK else link.name: link for link in links}
@@ -123,7 +123,9 @@ class Links:
     def create_bridge(self, name: str, mac: str, mtu: int) -> None:
         """Only an MTU that differs from the one at birth, and is set later, does not follow the ports (br_mtu_auto_adjust)."""
         birth = 1500 if mtu != 1500 else 1280
-        options = nested(_INFO_DATA, number(_BRIDGE_FORWARD_DELAY, 0), number(_BRIDGE_STP, 0))
+        # Groups go to all: whoever listens to them is never asked.
+        groups = attribute(_BRIDGE_MULTICAST_SNOOPING, b"\0")
+        options = nested(_INFO_DATA, number(_BRIDGE_FORWARD_DELAY, 0), number(_BRIDGE_STP, 0), groups)
         body = _link_header.pack(0, 0, 0, 0, 0) + text(_IFNAME, name) + attribute(_ADDRESS, _mac(mac)) + number(_MTU, birth)
         self._make(_NEWLINK, body + nested(_LINKINFO, text(_INFO_KIND, "bridge"), options))
         try:
@@ -265,16 +267,11 @@ class Links:
         return found
 
     def _main_table(self) -> list[_RouteMessage]:
-        found = []
-        for family in _FAMILIES.values():
-            try:
-                bodies = self._socket.dump(_GETROUTE, _route_header.pack(family, 0, 0, 0, _MAIN_TABLE, 0, 0, 0, 0))
-            except FileNotFoundError:  # a table that nothing was ever put into
-                bodies = []
-            routes = [_RouteMessage(body) for body in bodies]
-            # Where a kernel has no IPv6, it answers with what it has.
-            found += [route for route in routes if route.family == family and route.table == _MAIN_TABLE]
-        return found
+        """Of both families, and of no other that a kernel may have (MPLS)."""
+        bodies = self._socket.dump(_GETROUTE, _route_header.pack(socket.AF_UNSPEC, 0, 0, 0, _MAIN_TABLE, 0, 0, 0, 0))
+        families = _FAMILIES.values()
+        routes = (_RouteMessage(body) for body in bodies if body[0] in families)
+        return [route for route in routes if route.table == _MAIN_TABLE]
 
     def _index(self, name: str) -> int:
         """0 where there is none; asked once, until something is deleted or renamed."""

@@ -31,6 +31,8 @@ class Machine:
         self.records = Records()
         self.tables = Tables(self.boot_id)
         self._inside: OrderedDict[str, Links] = OrderedDict()
+        self._states: dict[str, dict[str, Any] | None] = {}
+        self._pins_are_shared = False
 
     def close(self) -> None:
         self.host.close()
@@ -55,16 +57,33 @@ class Machine:
         if socket is not None:
             socket.close()
 
+    def pin(self, source: str, where: str, kind: str) -> None:
+        """Bind a namespace to our name for it; see namespaces.pin()."""
+        if kind == "net" and not self._pins_are_shared:
+            # Once, since the kernel walks through all of them.
+            namespaces.share_pins()
+            self._pins_are_shared = True
+        namespaces.pin(source, pin(where, kind))
+
     def state(self, sandbox_id: str) -> dict[str, Any] | None:
         """state.json; what it says of namespaces and processes holds for one boot only. Raises StateCorrupt."""
-        state = files.read_json(state_path(sandbox_id))
-        if state is not None and state.get("boot_id") != self.boot_id:
-            state = {**state, "namespaces": {}, "pause": None, "pause_pid": None}
-        return state
+        if sandbox_id not in self._states:
+            state = files.read_json(state_path(sandbox_id))
+            if state is not None and state.get("boot_id") != self.boot_id:
+                state = {**state, "namespaces": {}, "pause": None, "pause_pid": None}
+            self._states[sandbox_id] = state
+        return self._states[sandbox_id]
+
+    def forget_state(self, sandbox_id: str) -> None:
+        """Read it anew when it is next asked for: its file is gone, or is to go."""
+        self._states.pop(sandbox_id, None)
 
     def update_state(self, sandbox_id: str, changes: Mapping[str, Any]) -> None:
         known = self.state(sandbox_id) or {"schema": 1, "id": sandbox_id, "namespaces": {}, "pause": None, "pause_pid": None}
-        files.write_json_line(state_path(sandbox_id), {**known, **changes, "boot_id": self.boot_id})
+        now = {**known, **changes, "boot_id": self.boot_id}
+        self.forget_state(sandbox_id)
+        files.write_json_line(state_path(sandbox_id), now)
+        self._states[sandbox_id] = now
 
 
 def net_pin(sandbox_id: str) -> str:

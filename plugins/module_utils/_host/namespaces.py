@@ -86,10 +86,8 @@ def create(kinds: tuple[str, ...], furnish: Callable[[], None]) -> dict[str, int
 
 
 def pin(source: str, target: str) -> None:
-    """Bind a namespace to a path. An empty file there is one that a killed run left; anything else is refused."""
+    """Bind a namespace to a path (for one of nets, see share_pins()). An empty file there is one that a killed run left; anything else is refused."""
     os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
-    if os.path.dirname(target) == paths.NETNS:
-        _share(paths.NETNS)
     try:
         os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
     except FileExistsError:
@@ -103,11 +101,13 @@ def pin(source: str, target: str) -> None:
         raise
 
 
-def _share(directory: str) -> None:
-    """Make the directory a shared mount of its own, as ip-netns(8) does with the first namespace it is told to add.
+def share_pins() -> None:
+    """Make the directory of pins a shared mount of its own, as ip-netns(8) does with the first namespace it is told to add.
 
     Were that left to ip, it would bind the directory over pins that lie in it, which then cannot be removed any more.
     """
+    directory = paths.NETNS
+    os.makedirs(directory, mode=0o755, exist_ok=True)
     try:
         syscalls.mount("none", directory, syscalls.MS_SHARED | syscalls.MS_REC)
     except OSError as error:

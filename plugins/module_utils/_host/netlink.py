@@ -14,7 +14,6 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
 
 ROUTE = 0
 SOCK_DIAG = 4
@@ -113,7 +112,16 @@ def text(kind: int, value: str) -> bytes:
 
 def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
     """The values by kind; of a kind that comes twice, the last."""
-    return dict(_walk(data, offset))
+    found = {}
+    unpack, least = _attribute.unpack_from, _attribute.size
+    last = len(data) - least
+    while offset <= last:
+        length, kind = unpack(data, offset)
+        if length < least:
+            break
+        found[kind & _KIND] = data[offset + least : offset + length]
+        offset += length + 3 & ~3
+    return found
 
 
 def as_number(value: bytes | None) -> int:
@@ -123,15 +131,6 @@ def as_number(value: bytes | None) -> int:
 
 def as_text(value: bytes | None) -> str:
     return value.rstrip(b"\0").decode(errors="surrogateescape") if value else ""
-
-
-def _walk(data: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
-    while offset + _attribute.size <= len(data):
-        length, kind = _attribute.unpack_from(data, offset)
-        if length < _attribute.size:
-            return
-        yield kind & _KIND, data[offset + _attribute.size : offset + length]
-        offset += length + 3 & ~3
 
 
 def _raise(flags: int, body: bytes, is_error: bool) -> None:

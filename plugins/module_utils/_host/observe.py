@@ -134,12 +134,12 @@ def _view(machine: Machine, sandbox: Sandbox, census: Callable[[], Census]) -> S
     hostname: str | None = None
     links: dict[str, Link] = {}
     routes: tuple[Route, ...] = ()
-    with namespaces.entered(reachable):
-        if "uts" in reachable:
+    if "uts" in reachable:
+        with namespaces.entered({"uts": reachable["uts"]}):
             hostname = os.uname().nodename
     if "net" in reachable:
         inside = machine.links_of(sandbox.id, reachable["net"])
-        links = inside.all()
+        links = inside.all(ports=False)
         routes = inside.default_routes(links.values())
     return SandboxView(
         pins=pins,
@@ -229,7 +229,7 @@ def _target(text: str) -> NetnsTarget:
         # A namespace of another kind.
         return NetnsTarget("no_namespace")
     try:
-        links = inside.all()
+        links = inside.all(ports=False)
         view = SandboxView(links=links, routes=inside.default_routes(links.values()), sysctls=Lazy(sysctl))
         return NetnsTarget("good", view, here)
     finally:

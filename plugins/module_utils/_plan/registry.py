@@ -71,6 +71,9 @@ class Planned(MutableMapping[str, Sandbox]):
 
     def __setitem__(self, key: str, sandbox: Sandbox) -> None:
         self._withdraw(key)
+        if self._recorded.get(key) == sandbox:
+            self._new.pop(key, None)
+            return
         self._new[key] = sandbox
         for claim in sandbox.claims():
             self._holders.setdefault(claim, {})[key] = None

@@ -109,14 +109,23 @@ def frame(networks: Iterable[Network]) -> str:
 
 def parts(sandboxes: Iterable[Sandbox], networks: Mapping[str, Network], upstream: Sequence[IPAddress]) -> Parts:
     """What these sandboxes add, and all that the networks' policies do. ``upstream``: the host's resolvers."""
-    found: dict[str, frozenset[str] | tuple[str, ...]] = dict.fromkeys(SHARED, frozenset())
-    _merge(found, egress.network_parts(networks))
+    elements: dict[str, set[str]] = {block: set() for block in SHARED}
+    chains: dict[str, tuple[str, ...]] = {}
+
+    def merge(more: Parts) -> None:
+        for block, items in more.items():
+            if isinstance(items, frozenset):
+                elements.setdefault(block, set()).update(items)
+            else:
+                chains[block] = items
+
+    merge(egress.network_parts(networks))
     closed = {name for name, network in networks.items() if not network.inter_pod}
     for sandbox in sandboxes:
         if not sandbox.removing:
-            _merge(found, _sandbox_parts(sandbox, networks, closed))
-            _merge(found, egress.sandbox_parts(sandbox, networks, resolvers(sandbox, networks, upstream)))
-    return found
+            merge(_sandbox_parts(sandbox, networks, closed))
+            merge(egress.sandbox_parts(sandbox, networks, resolvers(sandbox, networks, upstream)))
+    return {**{block: frozenset(items) for block, items in elements.items()}, **chains}
 
 
 def _sandbox_parts(sandbox: Sandbox, networks: Mapping[str, Network], closed: Collection[str]) -> Parts:
@@ -146,12 +155,6 @@ def _sandbox_parts(sandbox: Sandbox, networks: Mapping[str, Network], closed: Co
             port = f"{forward.protocol} . {forward.host_port + offset}"
             found.add(block, f"{where}{port} : {address} . {forward.container_port + offset}")
     return found.parts()
-
-
-def _merge(found: dict[str, frozenset[str] | tuple[str, ...]], more: Parts) -> None:
-    for block, items in more.items():
-        known = found.get(block)
-        found[block] = known | items if isinstance(known, frozenset) and isinstance(items, frozenset) else items
 
 
 def parsed(listing: str) -> Ruleset:
@@ -271,7 +274,6 @@ _INET = (
     "\t\tmeta pkttype { broadcast, multicast } return",
     # Neighbour discovery that was not forwarded (RFC 4861), and what never is.
     "\t\tip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
-    "\t\tip6 daddr ff02::/16 icmpv6 type { mld-listener-report, mld2-listener-report } return",
     "\t\tct direction reply return",
     "\t\tmeta l4proto { icmp, ipv6-icmp } ct state related return",
     "\t\tiifname vmap @ceilings",
@@ -290,7 +292,7 @@ _INET = (
     "\t\tct direction reply accept",
     "\t\ticmp type { destination-unreachable, time-exceeded, parameter-problem } accept",
     "\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept",
-    "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept",
+    "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
     "\t\tmeta l4proto { tcp, udp } th dport 53 iifname . ip daddr @dns4 accept",
     "\t\tmeta l4proto { tcp, udp } th dport 53 iifname . ip6 daddr @dns6 accept",
     "\t\tdrop",
@@ -324,9 +326,8 @@ _BRIDGE = (
     # What a bound sandbox exchanges with neighbours goes through the host, which tracks it in both directions.
     "\tchain from_routed {",
     "\t\tether type arp return",
-    # As they have to look for anybody to take them (RFC 4861, RFC 3810).
+    # As it has to look for anybody to take it (RFC 4861).
     "\t\tip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
-    "\t\tip6 hoplimit 1 ip6 daddr ff02::/16 icmpv6 type { mld-listener-report, mld2-listener-report } return",
     "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 iifname vmap @crowds",
     "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 return",
     "\t\tether daddr set iifname map @homes meta pkttype set host",
@@ -363,11 +364,14 @@ _BRIDGE = (
     "\tchain sender6 {",
     "\t\tudp sport 547 counter drop",
     "\t\tudp dport 546 counter drop",
+    # Who listens to which groups, asked and answered (RFC 3810): the bridge floods groups to all and asks nobody, and four such
+    # packets of each interface that comes up would go to all the others.
+    "\t\ticmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } drop",
     "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop",
     "\t\ticmpv6 type nd-neighbor-advert iifname . @th,64,128 != @targets6 counter drop",
     "\t\tiifname . ip6 saddr @senders6 meta l4proto != 255 return",
-    # Duplicate address detection, and listeners that have no address yet (RFC 4862, RFC 3590).
-    "\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } return",
+    # Duplicate address detection (RFC 4862).
+    "\t\tip6 saddr :: icmpv6 type nd-neighbor-solicit return",
     "\t\tcounter drop",
     "\t}",
     "\tchain forward {",
