@@ -86,7 +86,10 @@ def create(kinds: tuple[str, ...], furnish: Callable[[], None]) -> dict[str, int
 
 
 def pin(source: str, target: str) -> None:
-    """Bind a namespace to a path (for one of nets, see share_pins()). An empty file there is one that a killed run left; anything else is refused."""
+    """Bind a namespace to a path (for one of nets, see share_pins()).
+
+    An empty file there is one that a killed run left; anything else is refused.
+    """
     os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
     try:
         os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))

@@ -19,12 +19,17 @@ from .._plan.observed import Parts, Ruleset
 from .._plan.ruleset import COMMENT, FAMILIES, NAME, parsed
 from .._spec.fields import IPAddress
 from .._store import files, paths
-from . import namespaces, netlink, nft_json, programs
+from . import namespaces, netlink, programs
 
 OLDEST = (1, 0, 2)
 
 _GET_GENERATION = 10 << 8 | 16
 _GENERATION_ID = 1
+# linux/netfilter/nf_tables.h
+_GET_OBJECT = 10 << 8 | 19
+_FAMILY_HEADER = 4
+_OBJECT_TABLE, _OBJECT_NAME, _OBJECT_TYPE, _OBJECT_DATA = 1, 2, 3, 4
+_COUNTER, _COUNTER_PACKETS = 1, 2
 _SO_NETNS_COOKIE = 71
 _NOTE = f"{paths.RUN}/rules.json"
 _KEYS = {"boot_id", "netns", "generation", "records", "resolvers", "nft", "frame", "canonical"}
@@ -99,9 +104,15 @@ class Tables:
 
     @staticmethod
     def counters() -> dict[str, int]:
-        """Packets, by the name of each counter of the inet table."""
-        found = nft_json.listed("counters")
-        return {item["name"]: item["packets"] for kind, item in found if kind == "counter" and item["table"] == NAME}
+        """Packets, by the name of each counter of our tables; asked of the kernel, since nft reads all sets before it answers."""
+        with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as nftables:
+            bodies = nftables.dump(_GET_OBJECT, bytes(_FAMILY_HEADER) + netlink.text(_OBJECT_TABLE, NAME))
+        found = {}
+        for item in (netlink.attributes(body, _FAMILY_HEADER) for body in bodies):
+            if int.from_bytes(item[_OBJECT_TYPE], "big") == _COUNTER and netlink.as_text(item[_OBJECT_TABLE]) == NAME:
+                packets = netlink.attributes(item[_OBJECT_DATA])[_COUNTER_PACKETS]
+                found[netlink.as_text(item[_OBJECT_NAME])] = int.from_bytes(packets, "big")
+        return found
 
     def remember(self, signature: int) -> None:
         """Note that the tables are what the records of this signature mean, if nobody else has touched any since."""

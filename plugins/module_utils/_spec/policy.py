@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from .._errors import InvalidArgument
@@ -53,7 +54,7 @@ class Allowance:
     @property
     def digest(self) -> str:
         """The same for the same destinations."""
-        return hashlib.sha256(" ".join((*self.cidrs, "-", *self.excluded)).encode()).hexdigest()[:16]
+        return _digest(self.cidrs, self.excluded)
 
     def destinations(self, version: int) -> list[intervals.Interval]:
         """Sorted, disjoint and not adjacent."""
@@ -257,23 +258,76 @@ def sandbox_policy(option: str, value: Mapping[str, Any]) -> PolicyRequest:
     return PolicyRequest.within(value, where=option)
 
 
+@lru_cache(maxsize=1024)
+def _digest(cidrs: tuple[str, ...], excluded: tuple[str, ...]) -> str:
+    return hashlib.sha256(" ".join((*cidrs, "-", *excluded)).encode()).hexdigest()[:16]
+
+
 def _names(where: str) -> Any:
     return lambda option: f"{where}.{option}" if where else option
 
 
 def _spans(texts: Iterable[str], version: int) -> list[intervals.Interval]:
-    nets = (ipaddress.ip_network(text) for text in texts if (":" in text) == (version == 6))
-    return [(int(net.network_address), int(net.broadcast_address)) for net in nets]
+    found = []
+    for text in texts:
+        if (":" in text) == (version == 6):
+            _version, first, length, _text = _plain(text) or _known(ipaddress.ip_network(text))
+            found.append((first, first | (1 << BITS[version] - length) - 1))
+    return found
 
 
 def _cidrs(option: str, values: Iterable[Any]) -> tuple[str, ...]:
     """Sorted, each once: their order says nothing."""
-    found: set[IPNetwork] = {fields.address_or_network(option, value) for value in values}
-    for net in found:
-        if isinstance(net, ipaddress.IPv6Network) and net.subnet_of(_MAPPED):
-            # Such addresses are for sockets and never on a wire (RFC 4291, 2.5.5.2).
-            raise InvalidArgument.of(option, str(net), "is an IPv4 address written as IPv6; write it as IPv4")
-    return tuple(str(net) for net in sorted(found, key=lambda net: (net.version, int(net.network_address), net.prefixlen)))
+    return _canonical(option, tuple(values))
+
+
+def _canonical(option: str, values: tuple[Any, ...]) -> tuple[str, ...]:
+    try:
+        return _parsed(values)
+    except (InvalidArgument, TypeError):
+        # Once more, to name the option; and what is no text cannot be remembered.
+        return _parsed.__wrapped__(values, option)
+
+
+@lru_cache(maxsize=32)
+def _parsed(values: tuple[Any, ...], option: str = "") -> tuple[str, ...]:
+    """Many policies may list the same thousands."""
+    found = {_plain(value) or _known(_network(option, value)) for value in values}
+    return tuple(text for _version, _first, _length, text in sorted(found))
+
+
+def _network(option: str, value: Any) -> IPNetwork:
+    net = fields.address_or_network(option, value)
+    if isinstance(net, ipaddress.IPv6Network) and net.subnet_of(_MAPPED):
+        # Such addresses are for sockets and never on a wire (RFC 4291, 2.5.5.2).
+        raise InvalidArgument.of(option, str(net), "is an IPv4 address written as IPv6; write it as IPv4")
+    return net
+
+
+_Net = tuple[int, int, int, str]
+"""Version, first address, prefix length, canonical text: in this order they sort."""
+
+
+def _known(net: IPNetwork) -> _Net:
+    return net.version, int(net.network_address), net.prefixlen, str(net)
+
+
+def _plain(value: Any) -> _Net | None:
+    """Of an IPv4 network in its canonical form, as nearly all are written; a tenth of the work of ipaddress."""
+    if not isinstance(value, str) or not value.isascii():
+        return None
+    address, _slash, length = value.partition("/")
+    octets = address.split(".")
+    try:
+        bits, numbers = int(length), [int(octet) for octet in octets]
+    except ValueError:
+        return None
+    if len(numbers) != 4 or max(numbers) > 255 or str(bits) != length or not 0 <= bits <= BITS[4]:
+        return None
+    first = numbers[0] << 24 | numbers[1] << 16 | numbers[2] << 8 | numbers[3]
+    if first & (1 << BITS[4] - bits) - 1 or any(str(number) != octet for number, octet in zip(numbers, octets)):
+        return None
+    return 4, first, bits, value
 
 
 def _port_list(option: str, values: Iterable[Any]) -> tuple[str, ...]:

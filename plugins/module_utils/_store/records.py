@@ -88,7 +88,7 @@ class Records:
         """Those that are not persistent go below /run, and never lie in both places."""
         places = _paths(kind, key)
         kept = places[0] if record.get("persistent", True) else places[-1]
-        files.write_json(kept, {**record, "schema": SCHEMA, "boot_id": boot_id})
+        files.write_json_line(kept, {**record, "schema": SCHEMA, "boot_id": boot_id})
         for other in places:
             if other != kept:
                 files.remove(other)

@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``make bench``: how long things take, beside the alternatives, on one host of molecule/lab.
+
+Everything is measured several times, in turns, so that what else happens on the machine meets all of it. Absolute times are of
+this machine and of this day; the ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import report
+from machine import ROOT, Machine
+
+ROUNDS = 3
+SLOW_ROUNDS = {"podman": 1, "cni": 2, "sequence": 2}
+"""Of 200 pods, which take these up to a minute and a half."""
+
+OUT = ROOT / ".cache" / "bench"
+SIZES = (1, 20, 200)
+MANY = 900
+RIVALS = ("cni", "podman", "sequence", "floor")
+PROGRAMS = {"cni": "peers.py", "podman": "peers.py", "sequence": "by_hand.py", "floor": "by_hand.py"}
+NETWORK: list[Any] = [["network", "present"]]
+POLICIES = tuple((count, targets) for count in (10, 10_000) for targets in (1, 200))
+
+
+class Bench:
+    """Results as they come in."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._start = time.monotonic()
+        self.results: dict[str, dict[str, list[float]]] = {}
+
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self._start:4.0f} s] {text}", flush=True)
+
+    def note(self, row: str, column: str, *values: float) -> None:
+        self.results.setdefault(row, {}).setdefault(column, []).extend(values)
+
+    def pods(self, count: int, columns: Iterable[str]) -> None:
+        """Creating so many, once more where that has nothing to do, and removing."""
+        name = f"{count} pod" + ("s" if count > 1 else "")
+        for column in columns:
+            if column in self._machine.missing:
+                continue
+            self.say(f"{name}: {column}")
+            if column == "engine":
+                steps = [["create", 0, count], ["create", 0, count], ["remove", 0, count], ["links", 0, count], ["remove", 0, count]]
+                _network, made, again, gone, links, _gone, _absent = self._machine.engine(*NETWORK, *steps, ["network", "absent"])
+                self.note(f"links of {name}", column, links)
+            elif column == "ansible":
+                made, again, gone = self._through_ansible(count)
+            else:
+                made, gone = self._machine.run(PROGRAMS[column], column, str(count))
+            self.note(f"create {name}", column, made)
+            if column in ("engine", "ansible"):
+                self.note(f"no-op over {name}", column, again)
+            self.note(f"remove {name}", column, gone)
+
+    def _through_ansible(self, count: int) -> tuple[float, float, float]:
+        wanted = [{"name": f"pod-{number}", "network": "bench0"} for number in range(count)]
+        self._machine.ansible("podnet.linux.bridge_network", name="bench0", subnets=["10.90.0.0/16"])
+        made, again = (self._machine.ansible("podnet.linux.pod_sandbox", sandboxes=wanted) for _run in range(2))
+        if count == SIZES[0]:
+            for _run in range(3):
+                self.note("ansible: ping", "ansible", self._machine.ansible("ansible.builtin.ping"))
+                self.note("ansible: pod_sandbox, no-op", "ansible", self._machine.ansible("podnet.linux.pod_sandbox", **wanted[0]))
+        gone = self._machine.ansible("podnet.linux.pod_sandbox", sandboxes=[], exclusive=True)
+        self._machine.ansible("podnet.linux.bridge_network", name="bench0", state="absent")
+        return made, again, gone
+
+    def growth(self) -> None:
+        """One pod on an empty host, beside nine, and beside many."""
+        self.say(f"one pod beside {MANY}")
+        steps: list[list[Any]] = [
+            *(["create", 0, 9], ["create", 9, 1], ["create", 10, MANY - 11], ["create", MANY - 1, 1]),
+            *(["drift", MANY], ["create", MANY, 1], ["remove", 0, MANY + 1]),
+        ]
+        _network, _nine, tenth, _many, last, drift, more, _gone, _absent = self._machine.engine(*NETWORK, *steps, ["network", "absent"])
+        self.note("the 10th pod", "engine", tenth)
+        self.note(f"the {MANY}th pod", "engine", last)
+        self.note(f"add 1 pod to {MANY}", "engine", more)
+        self.note(f"drift check of {MANY} pods", "engine", drift)
+
+    def policies(self) -> None:
+        """Loading, once more, and lifting; and published ports."""
+        self.say("policies and ports")
+        steps: list[list[Any]] = [["create", 0, 200]]
+        for count, targets in POLICIES:
+            steps += [["policy", count, targets], ["policy", count, targets], ["policy", 0, targets]]
+        steps += [["publish", 2000], ["publish", 0], ["remove", 0, 200], ["network", "absent"]]
+        times = iter(self._machine.engine(*NETWORK, *steps)[2:])
+        for count, targets in POLICIES:
+            row = f"policy of {count:,} on {targets} pod{'s' if targets > 1 else ''}".replace(",", " ")
+            self.note(row, "engine", next(times))
+            self.note(f"{row}, no-op", "engine", next(times))
+            next(times)
+        self.note("publish 2000 ports", "engine", next(times))
+
+    def leases(self) -> None:
+        self.say("leases")
+        few, many = [["lease", at, 1] for at in range(9, 14)], [["lease", at, 1] for at in range(9999, 10_004)]
+        times = self._machine.engine(["lease", 0, 9], *few, ["lease", 14, 9985], *many)
+        self.note("the 10th lease", "engine", *times[1:6])
+        self.note("the 10 000th lease", "engine", *times[7:])
+
+    def traffic(self) -> None:
+        self.say("traffic")
+        for way, rates in self._machine.run("traffic.py", "7").items():
+            self.note(f"connections/s, {way}", "engine", *(pair[0] for pair in rates))
+            self.note(f"packets/s, {way}", "engine", *(pair[1] for pair in rates))
+
+    def memory(self) -> None:
+        self.say("memory")
+        for column, count in (("engine", 200), ("podman", 40)):
+            if column not in self._machine.missing:
+                own, kernel = self._machine.run("memory.py", column, str(count))
+                self.note("memory of an idle pod, its processes (kB PSS)", column, own)
+                self.note("memory of an idle pod, the kernel's share (kB)", column, kernel)
+
+    def everything(self) -> dict[str, Any]:
+        for number in range(ROUNDS):
+            self.say(f"round {number + 1} of {ROUNDS}")
+            for size in SIZES:
+                most = SLOW_ROUNDS if size == SIZES[-1] else {}
+                self.pods(size, ("engine", "ansible", *(item for item in RIVALS if number < most.get(item, ROUNDS))))
+            self.pods(MANY, ("engine", "ansible", "floor"))
+            self.growth()
+            self.policies()
+        self.leases()
+        self.traffic()
+        self.memory()
+        self.say("profiles")
+        return dict(self._machine.run("profiles.py"))
+
+
+def main() -> int:
+    OUT.mkdir(parents=True, exist_ok=True)
+    with Machine() as machine:
+        bench = Bench(machine)
+        profiles = bench.everything()
+    text = report.table(bench.results, machine.missing)
+    lines = report.targets(bench.results)
+    about = {"kernel": platform.release(), "cpus": os.cpu_count(), "cpu": _cpu(), "python": platform.python_version()}
+    found = {
+        "machine": about,
+        "missing": machine.missing,
+        "medians": {row: {column: statistics.median(v) for column, v in cells.items()} for row, cells in bench.results.items()},
+        "rounds": bench.results,
+        "targets": lines,
+        "profiles_ms": profiles,
+    }
+    (OUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    (OUT / "table.md").write_text(text + "\n")
+    (OUT / "chart.svg").write_text(report.chart(bench.results))
+    print("", text, "", *lines, sep="\n")
+    print(f"\n{about['cpus']} x {about['cpu']}, Linux {about['kernel']}; results.json, table.md and chart.svg are in {OUT}")
+    return 1 if any(line.endswith("MISSED") for line in lines) else 0
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
