@@ -24,6 +24,8 @@ notes:
     C(invalid_argument), C(not_found), C(not_ours), C(in_use), C(address_in_use), C(no_address_available), C(port_in_use),
     C(at_capacity), C(not_permitted), C(missing_dependency), C(kernel_unsupported), C(kernel_error), C(state_corrupt),
     C(lock_timeout), C(blocked_by_firewall).
+  - With C(-v), what changes something returns C(operations) too, the kinds of what it did with their number and seconds. A run
+    that takes longer than a few seconds says in the host's log how far it is (C(journalctl -f)).
   - A failing task leaves kernel and files as they were. A run that is killed leaves something that the next run of the
     same task converges.
 """

@@ -88,11 +88,12 @@ def list_arguments(plural: str, options: Mapping[str, Any], states: tuple[str, .
     }
 
 
-def settings_of(module: AnsibleModule, *, check: bool) -> Any:
+def settings_of(module: AnsibleModule, *, check: bool, **more: Any) -> Any:
     """The engine's settings, from what every module has."""
     from ._session import Settings
 
     return Settings(
+        **more,
         check=check,
         lock_timeout=_seconds(module.params["lock_timeout"]),
         exclusive=module.params.get("exclusive", False),
@@ -118,12 +119,18 @@ def run_changes(module: AnsibleModule, singular: str, plural: str, load: Callabl
         else:
             _refuse_single_options(module, plural)
             requests = [parse(_item(item, params), where=f"{plural}[{number}]") for number, item in enumerate(items)]
-        outcome = change(requests, settings_of(module, check=module.check_mode))
+        from ._progress import Progress
+
+        # A module cannot show anything before its end; the host's log can.
+        progress = Progress(module.log)
+        outcome = change(requests, settings_of(module, check=module.check_mode, before=progress.begin, after=progress.after))
         result: dict[str, Any] = {"changed": outcome.changed, "warnings": outcome.warnings, "diff": outcome.diffs}
         if items is None:
             result[singular] = {key: value for key, value in outcome.results[0].items() if key != "changed"}
         else:
             result[plural] = outcome.results
+        if module._verbosity > 0:
+            result["operations"] = progress.operations
         return result
 
     run(module, runner)

@@ -35,12 +35,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run. ``after`` is called behind each operation performed."""
+    """How to run. ``before`` is called with the number of operations ahead of them, ``after`` behind each."""
 
     check: bool = False
     lock_timeout: float = 30.0
     exclusive: bool = False
     force: bool = False
+    before: Callable[[int], None] | None = None
     after: Step | None = None
 
 
@@ -61,6 +62,8 @@ class Session:
     def run(self, plan_it: Callable[[Draft], None]) -> Plan:
         plan_it(self.planned)
         plan = self.planned.finish()
+        if self._settings.before is not None:
+            self._settings.before(len(plan.steps))
         if not self._settings.check:
             if plan.changed:
                 apply(plan, self.machine, self._settings.after)

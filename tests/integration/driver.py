@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +25,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._engine import (
     run_sandboxes,
 )
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
-from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink
+from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink, programs
 from ansible_collections.podnet.linux.plugins.module_utils._host.links import Links
 from ansible_collections.podnet.linux.plugins.module_utils._restore import run_restore
 from ansible_collections.podnet.linux.plugins.module_utils._session import Outcome, Settings
@@ -80,12 +81,14 @@ def run(scenario: dict[str, Any]) -> dict[str, Any]:
 
     hide(scenario.get("without", ()))
     ran = note_programs()
+    counts = count()
     before = snapshot() if scenario.get("compare") else None
     result: dict[str, Any] = {}
     switches = {key: scenario.get(key, False) for key in ("check", "exclusive", "force")}
     try:
+        counts.clear()
         outcome = perform(scenario, Settings(lock_timeout=60, after=after, **switches))
-        result.update(changed=outcome.changed, results=outcome.results, diffs=outcome.diffs)
+        result.update(changed=outcome.changed, results=outcome.results, diffs=outcome.diffs, counts=dict(counts))
     except PodnetError as error:
         result.update(error=str(error), reason=error.reason)
     result["operations"] = seen
@@ -93,6 +96,35 @@ def run(scenario: dict[str, Any]) -> dict[str, Any]:
     if before is not None:
         result["differs"] = differences(before, snapshot())
     return result
+
+
+def count() -> Counter[str]:
+    """What this process does from now on: messages to the kernel, files opened, children, and what these print."""
+    counts: Counter[str] = Counter()
+    kinds = {"open": "files", "subprocess.Popen": "programs", "os.posix_spawn": "pauses", "os.fork": "forks"}
+
+    def heard(event: str, arguments: tuple[Any, ...]) -> None:
+        # What Python opens to import something is not the run's, and /proc is asked until a process is what it is to be.
+        if event in kinds and not re.search(r"[.](py|so)|^/proc/", str(arguments[0]) if event == "open" else ""):
+            counts[kinds[event]] += 1
+
+    sys.addaudithook(heard)
+    send = netlink.Socket._send
+
+    def counted(self: netlink.Socket, *arguments: Any) -> None:
+        counts["messages"] += 1
+        send(self, *arguments)
+
+    netlink.Socket._send = counted  # type: ignore[method-assign]
+    run_program = programs.run
+
+    def listened(*arguments: Any) -> Any:
+        done = run_program(*arguments)
+        counts["bytes listed"] += len(done.stdout)
+        return done
+
+    programs.run = listened
+    return counts
 
 
 def note_programs() -> list[str]:
