@@ -116,7 +116,6 @@ class BecomeModule(BecomeBase):  # type: ignore[misc]  # ansible-core ships no t
     """Wraps the command that Ansible runs on the host."""
 
     name = "podnet.linux.sandbox"
-    fail = (NOT_FOUND,)
 
     def get_option(self, option: str, hostvars: object = None, playcontext: object = None) -> Any:
         """As others have it, but that the user is one inside."""
