@@ -13,7 +13,13 @@ from typing import Any
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Draft, Plan
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Link
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import Operation, Phase
-from ansible_collections.podnet.linux.plugins.module_utils._plan.planner import plan_networks, plan_prune, plan_restore, plan_sandboxes
+from ansible_collections.podnet.linux.plugins.module_utils._plan.planner import (
+    plan_networks,
+    plan_prune,
+    plan_restore,
+    plan_return,
+    plan_sandboxes,
+)
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import Sandbox, SandboxRequest
 from kernel import NetNamespace
@@ -50,6 +56,13 @@ def restore(world: World) -> Plan:
     """The plan of a boot, or of a repair."""
     draft = draft_of(world)
     plan_restore(draft, world.networks(), world.sandboxes(), ())
+    return draft.finish()
+
+
+def back(world: World, before: World) -> Plan:
+    """The plan of going back to what another world has on record."""
+    draft = draft_of(world)
+    plan_return(draft, before.networks(), before.sandboxes())
     return draft.finish()
 
 

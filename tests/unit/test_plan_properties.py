@@ -20,7 +20,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.operations impo
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from model import World, apply, undo
-from runs import networks, restore, sandboxes
+from runs import back, networks, restore, sandboxes
 
 COMMITTING = (Phase.MARK, Phase.DESTROY)
 
@@ -59,6 +59,17 @@ def test_a_restore_repairs_any_damage_too(data: st.DataObject) -> None:
     assert not networks(restored, *({"name": name} for name in restored.networks())).steps
     assert not sandboxes(restored, *({"id": item} for item in restored.sandboxes())).steps
     assert not list(_differences(_declared(world), _declared(restored)))
+
+
+@given(st.data())
+def test_going_back_gives_back_what_was_declared(data: st.DataObject) -> None:
+    world = scenarios.repair(scenarios.lived_in(data))
+    later = world
+    for _number in range(data.draw(st.integers(1, 3), label="tasks")):
+        later = apply(later, _accepted(scenarios.task(later, data), later))
+    returned = apply(later, back(later, world))
+    assert not list(_differences(_declared(world), _declared(returned)))
+    assert not back(returned, world).steps and not restore(returned).steps
 
 
 @given(st.data())

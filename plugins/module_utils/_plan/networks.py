@@ -51,6 +51,21 @@ def present_network(draft: Draft, request: NetworkRequest) -> Network:
     wanted = request.resolve(recorded, new_id=recorded.id if recorded else draft.new_id(), default_mtu=draft.observed.default_mtu)
     _check_host(draft, wanted, recorded)
     _check_leases(draft, wanted, recorded)
+    _converge(draft, wanted, recorded, link)
+    return wanted
+
+
+def return_network(draft: Draft, wanted: Network) -> None:
+    """Make a network what it was; where its sandboxes are is the caller's to see to."""
+    recorded = draft.networks.get(wanted.name)
+    link = draft.observed.links.get(wanted.name)
+    if link is not None and not (owns(wanted, link) or (recorded and owns(recorded, link))):
+        raise NotOurs(f"name: an interface {wanted.name} exists that podnet.linux did not make; rename or remove it")
+    _converge(draft, wanted, recorded, link)
+
+
+def _converge(draft: Draft, wanted: Network, recorded: Network | None, link: Link | None) -> None:
+    """From what is recorded and what there is to what is wanted; the same for a new, a changed and a damaged network."""
     if recorded is None:
         draft.add(Phase.RECORD, WriteRecord(KIND, wanted.name, wanted.as_record(), None))
     elif needs_settling(recorded, wanted):
@@ -68,7 +83,6 @@ def present_network(draft: Draft, request: NetworkRequest) -> Network:
     elif recorded != wanted or drift:
         before = {**recorded.as_dict(), "problems": drift}
         draft.changes.append(Change(KIND, wanted.name, before, {**wanted.as_dict(), "problems": []}))
-    return wanted
 
 
 def needs_settling(recorded: Network | None, wanted: Network) -> bool:

@@ -5,23 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .._errors import InUse, InvalidArgument
-from .._spec.network import NetworkRequest, default_network
+from .._spec.network import Network, NetworkRequest, default_network
 from .._spec.policy import PolicyRequest
 from .._spec.sandbox import Sandbox, SandboxRequest
 from .draft import Change, Draft
 from .firewall import plan_firewall
 from .forwarding import plan_forwarding
 from .neighbours import warn_of_neighbours
-from .networks import needs_settling, present_network, remove_network
+from .networks import needs_settling, present_network, remove_network, return_network
 from .operations import Phase, SetLink
 from .policies import find_target, lift_unlisted, plan_policy
 from .prune import plan_debris
 from .publishing import check_conflicts, plan_route_localnet
 from .rules import plan_rules
-from .sandboxes import converge_sandbox, find_sandbox, present_sandbox, remove_sandbox
+from .sandboxes import converge_sandbox, find_sandbox, present_sandbox, remove_sandbox, return_sandbox
 
 DEFAULT_NETWORK = "podnet0"
 
@@ -123,6 +123,19 @@ def plan_restore(draft: Draft, networks: Iterable[str], sandboxes: Iterable[str]
         _shut(draft, key)
     if not shut:
         plan_debris(draft)
+    _plan_host(draft)
+
+
+def plan_return(draft: Draft, networks: Mapping[str, Network], sandboxes: Mapping[str, Sandbox]) -> None:
+    """Everything back to what it was: by name and by id, all that there shall be. What is not among it goes, by force."""
+    for key in [key for key in draft.sandboxes if key not in sandboxes]:
+        remove_sandbox(draft, draft.sandboxes[key], force=True)
+    for network in networks.values():
+        return_network(draft, network)
+    for sandbox in sandboxes.values():
+        return_sandbox(draft, sandbox)
+    for name in [name for name in draft.networks if name not in networks]:
+        remove_network(draft, name, force=True)
     _plan_host(draft)
 
 

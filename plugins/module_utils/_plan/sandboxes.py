@@ -89,6 +89,23 @@ def present_sandbox(draft: Draft, request: SandboxRequest, recorded: Sandbox | N
     return wanted
 
 
+def return_sandbox(draft: Draft, wanted: Sandbox) -> None:
+    """Make a sandbox what it was, leases included, whoever has these by now: all of them go back in the same plan."""
+    recorded = draft.sandboxes.get(wanted.id)
+    for item in wanted.attachments:
+        for address in item.addresses:
+            if item.network in draft.networks and draft.book(item.network).owner_of(address) != wanted.id:
+                leases.take(draft, item.network, address, wanted.id)
+    request = SandboxRequest(name=wanted.name, state="recreated", force=True)
+    view = draft.observed.views[recorded.id] if recorded else SandboxView()
+    if recorded is not None and (recorded.namespaces, recorded.netns) != (wanted.namespaces, wanted.netns):
+        _recreate(draft, request, recorded, wanted, view)
+        return
+    start = len(draft.steps)
+    _converge(draft, wanted, recorded, _furnished(draft, wanted, view), ())
+    _report(draft, request, wanted, recorded, view, start)
+
+
 def converge_sandbox(draft: Draft, sandbox: Sandbox) -> None:
     """Bring a sandbox in line with its own record, and with its networks as they are now planned."""
     present_sandbox(draft, SandboxRequest(name=sandbox.name), sandbox, default_network="")

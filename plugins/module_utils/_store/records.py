@@ -204,10 +204,22 @@ def _version(status: os.stat_result) -> Version:
     return status.st_ino, status.st_size, status.st_ctime_ns
 
 
+def from_parts(path: str, kept: Mapping[str, Any], kind: str, parse: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
+    """The records of one kind that a file with many of them holds, by key. Raises StateCorrupt."""
+    records, schema = kept.get(kind), kept.get("schema")
+    if not isinstance(records, dict):
+        raise StateCorrupt(f"{path} does not hold whole records; take it anew")
+    return {key: _understood(path, key, {**record, "schema": schema}, parse) for key, record in records.items()}
+
+
 def _parsed(path: str, key: str, parse: Callable[[Mapping[str, Any]], Any]) -> Any:
     record = files.read_json(path)
     if record is None:
         raise StateCorrupt(f"{path} vanished while it was read; run again")
+    return _understood(path, key, record, parse)
+
+
+def _understood(path: str, key: str, record: dict[str, Any], parse: Callable[[Mapping[str, Any]], Any]) -> Any:
     schema = record.get("schema")
     if schema is None:
         raise StateCorrupt(f"{path} does not hold a whole record; restore it, or remove it if nothing depends on it")
