@@ -13,10 +13,12 @@ port made of them. Answers to what others began pass (``ct direction reply``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from ipaddress import ip_address
 
 from .._spec.fields import IPAddress
+from .._spec.intervals import contains
 from .._spec.network import Network
 from .._spec.policy import BITS, Allowance, Policy, ports_name, prefixes
 from .._spec.sandbox import Sandbox
@@ -54,7 +56,7 @@ METADATA = {
 VERSIONS = (4, 6)
 _FAMILY = {4: "ip", 6: "ip6"}
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}
-DISPATCH = {(kind, version): f"inet map {kind}{version}" for kind in ("policies", "logs", "limits") for version in VERSIONS}
+DISPATCH = {(kind, version): f"inet map {kind}{version}" for kind in ("policies", "logs") for version in VERSIONS}
 CEILINGS = "inet map ceilings"
 RESOLVERS = {version: f"inet set resolvers{version}" for version in VERSIONS}
 ROUTED = "bridge set routed"
@@ -63,7 +65,7 @@ CROWDS = "bridge map crowds"
 BLOCKS = (*DISPATCH.values(), CEILINGS, *RESOLVERS.values(), ROUTED, ROUTED_MACS, CROWDS)
 """The sets and maps that policies have elements in."""
 
-_CHAINS = ("sandbox_", "deny_", "log_", "limit_", "ceiling_", "crowd")
+_CHAINS = ("sandbox_", "bound_", "deny_", "log_", "limit_", "ceiling_", "crowd")
 _SETS = {"to4_": "ipv4_addr", "to6_": "ipv6_addr", "ports_": "inet_service"}
 
 
@@ -81,6 +83,10 @@ class Bound:
     def counting(self) -> tuple[Policy, ...]:
         """Those whose allowances count."""
         return tuple(policy for policy in self.policies if policy.enforced or not self.enforced)
+
+    def allowances_of(self, policy: Policy) -> tuple[Allowance, ...]:
+        """Of one of them: cloud metadata is left out of the destinations, unless any allows it."""
+        return policy.allowances if self.allows_metadata else tuple(map(_without_metadata, policy.allowances))
 
     @property
     def logs(self) -> bool:
@@ -165,10 +171,13 @@ def sandbox_parts(sandbox: Sandbox, networks: Mapping[str, Network], servers: Se
         found.chain(f"crowd{item.position}_{target}", *crowd, family="bridge")
         for name in counted:
             found.counter(crowd_counter(name), "bridge")
+        judges = [f"sandbox_{target}"] if own.policies else []
+        judges += [f"limit_{target}"] if any(bound.max_connections for bound in here) else []
+        if len(judges) > 1:
+            found.chain(f"bound_{target}", *(f"jump {chain}" for chain in judges))
         jumps = {
-            "policies": f"sandbox_{target}" if own.policies else "",
+            "policies": f"bound_{target}" if len(judges) > 1 else "".join(judges),
             "logs": f"log_{target}" if any(bound.logs for bound in here) else "",
-            "limits": f"limit_{target}" if any(bound.max_connections for bound in here) else "",
         }
         for address in item.senders():
             key = f'"{item.network}" . {address}'
@@ -227,7 +236,7 @@ def _collect_chains(found: Collected, bound: Bound, chain: str, target: str, log
     for policy in bound.policies:
         for name in counter_names(target, policy.name):
             found.counter(name)
-        for allowance in policy.allowances if policy in bound.counting else ():
+        for allowance in bound.allowances_of(policy) if policy in bound.counting else ():
             for version in allowance.versions:
                 found.set(f"to{version}_{allowance.digest}", _destinations(allowance, version))
             for _protocol, ports in allowance.ports:
@@ -237,18 +246,9 @@ def _collect_chains(found: Collected, bound: Bound, chain: str, target: str, log
 def _allowing(bound: Bound, target: str) -> Iterator[str]:
     if bound.keeps_established:
         yield "ct state established return"
-    if not bound.allows_metadata:
-        for version in VERSIONS:
-            yield f"ct original {_FAMILY[version]} daddr @metadata{version} goto deny_{target}"
-    for policy in [policy for policy in bound.policies if policy.allow_dns][:1]:
-        for version, family in _FAMILY.items():
-            resolver = f"iifname . {family} saddr . ct original {family} daddr @resolvers{version}"
-            # nft knows what a port is by the protocol that it belongs to.
-            for protocol in ("tcp", "udp"):
-                yield f"meta l4proto {protocol} ct original proto-dst 53 {resolver} {_passes(target, policy)}"
     for policy in bound.counting:
         passes = _passes(target, policy)
-        for allowance in policy.allowances:
+        for allowance in bound.allowances_of(policy):
             for version in allowance.versions:
                 to = f"ct original {_FAMILY[version]} daddr @to{version}_{allowance.digest}"
                 if allowance.any_protocol:
@@ -257,10 +257,30 @@ def _allowing(bound: Bound, target: str) -> Iterator[str]:
                     yield f"meta l4proto {protocol} ct original proto-dst @{ports_name(ports)} {to} {passes}"
                 if allowance.icmp:
                     yield f"meta l4proto {_ICMP[version]} {to} {passes}"
+    asking = [policy for policy in bound.policies if policy.allow_dns][:1]
+    if asking and not bound.allows_metadata:
+        for version in VERSIONS:
+            yield f"ct original {_FAMILY[version]} daddr @metadata{version} goto deny_{target}"
+    for policy in asking:
+        for version, family in _FAMILY.items():
+            resolver = f"iifname . {family} saddr . ct original {family} daddr @resolvers{version}"
+            # nft knows what a port is by the protocol that it belongs to.
+            for protocol in ("tcp", "udp"):
+                yield f"meta l4proto {protocol} ct original proto-dst 53 {resolver} {_passes(target, policy)}"
 
 
 def _passes(target: str, policy: Policy) -> str:
     return f'counter name "{counter_names(target, policy.name)[0]}" return'
+
+
+@cache
+def _without_metadata(allowance: Allowance) -> Allowance:
+    """Itself where it has nothing of it."""
+    held: list[str] = []
+    for version in allowance.versions:
+        spans = allowance.destinations(version)
+        held += [address for address in METADATA[version] if contains(spans, int(ip_address(address)))]
+    return replace(allowance, excluded=(*allowance.excluded, *held)) if held else allowance
 
 
 @cache

@@ -270,17 +270,15 @@ _INET = (
     "\t}",
     # What the policies say of it; see egress.py. The networks' are a ceiling for those of their sandboxes.
     "\tchain egress {",
+    "\t\tct direction reply return",
     # To many at once: the bridge table has seen to it.
     "\t\tmeta pkttype { broadcast, multicast } return",
     # Neighbour discovery that was not forwarded (RFC 4861), and what never is.
     "\t\tip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
-    "\t\tct direction reply return",
-    "\t\tmeta l4proto { icmp, ipv6-icmp } ct state related return",
+    "\t\tct state related meta l4proto { icmp, ipv6-icmp } return",
     "\t\tiifname vmap @ceilings",
     "\t\tiifname . ip saddr vmap @policies4",
     "\t\tiifname . ip6 saddr vmap @policies6",
-    "\t\tiifname . ip saddr vmap @limits4",
-    "\t\tiifname . ip6 saddr vmap @limits6",
     "\t}",
     "\tchain output_filter {",
     "\t\ttype filter hook output priority filter; policy accept;",
@@ -320,6 +318,8 @@ _BRIDGE = (
     # Ahead of br_netfilter, and of what the bridge learns.
     "\t\ttype filter hook prerouting priority -350; policy accept;",
     "\t\tiifname @guarded jump sender",
+    # What is for the bridge itself needs no other way; the kernel has told by the MAC (br_handle_frame).
+    "\t\tmeta pkttype host return",
     "\t\tiifname @routed goto from_routed",
     "\t\tether daddr @routed_macs goto to_routed",
     "\t}",
@@ -328,9 +328,11 @@ _BRIDGE = (
     "\t\tether type arp return",
     # As it has to look for anybody to take it (RFC 4861).
     "\t\tip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return",
-    "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 iifname vmap @crowds",
-    "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 return",
+    "\t\tether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 goto to_many",
     "\t\tether daddr set iifname map @homes meta pkttype set host",
+    "\t}",
+    "\tchain to_many {",
+    "\t\tiifname vmap @crowds",
     "\t}",
     "\tchain to_routed {",
     "\t\tether type arp return",
