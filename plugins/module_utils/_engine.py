@@ -1,21 +1,21 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be asked of the engine: each a run of its own, options in, results out. Knows nothing of Ansible."""
+"""What can be asked of the engine: each a run of its own, options in, results out. Knows nothing of Ansible.
+
+Leases alone are in _leasing.py.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
-from ._plan.allocations import allocation_result, change_name, describe_allocations, describe_pool, plan_allocations
 from ._plan.networks import network_result
 from ._plan.planner import plan_networks, plan_policies, plan_prune, plan_sandboxes
 from ._plan.policies import Target, find_target, named, policy_result
 from ._plan.rules import rule_problems
 from ._plan.sandboxes import find_sandbox, problems_of, sandbox_result
-from ._session import Outcome, Result, Settings, books, host_session
-from ._spec.allocation import AllocationRequest
+from ._session import Outcome, Result, Settings, host_session
 from ._spec.network import NetworkRequest
 from ._spec.policy import PolicyRequest
 from ._spec.sandbox import SandboxRequest
@@ -55,20 +55,6 @@ def run_sandboxes(requests: Sequence[SandboxRequest], settings: Settings) -> Out
                     sandbox = find_sandbox(session.planned, SandboxRequest(name=name))
                     result = sandbox_result(draft, sandbox, draft.observed.pauses[sandbox.id], ()) if sandbox else result
             results.append({**result, "changed": name in changes})
-        return session.outcome(plan, results)
-
-
-def run_allocations(requests: Sequence[AllocationRequest], settings: Settings) -> Outcome:
-    """Lease and release as requested; one result per request, in order. Raises PodnetError."""
-    with books(settings, host=any(request.network is not None for request in requests), change=True) as session:
-        plan = session.run(lambda draft: plan_allocations(draft, requests, exclusive=settings.exclusive))
-        changes = plan.changes_of("allocation")
-        draft = session.outlook(plan)
-        results = []
-        for request in requests:
-            changed = change_name(request) in changes
-            result = changes[change_name(request)].after if changed else {}
-            results.append({**(result or allocation_result(draft, request)), "state": request.state, "changed": changed})
         return session.outcome(plan, results)
 
 
@@ -126,20 +112,3 @@ def describe_policies(settings: Settings, wanted: Callable[[Result], bool]) -> l
         live = [target for target in targets if not target.removing]
         found = [policy_result(target, policy, draft.observed.counters) for target in live for policy in target.policies]
         return sorted(filter(wanted, found), key=lambda item: (str(item["network"] or ""), str(item["sandbox"] or ""), item["name"]))
-
-
-def describe_leases(settings: Settings, wanted: Callable[[str], bool], *, host: bool = False) -> tuple[list[Result], list[Result]]:
-    """Who holds what, sorted by owner, and how full the pools are, sorted by name: those whose key is ``wanted``.
-
-    An ordinary user sees the pools of their own, root the host's and the networks'; ``host``: these are asked for. Raises
-    PodnetError.
-    """
-    with books(settings, host=host or os.geteuid() == 0) as session:
-        draft = session.draft()
-        keys = [key for key in {*draft.observed.shelves, *draft.networks} if wanted(key)]
-        pools = [pool for pool in (draft.pool(key) for key in keys) if pool is not None]
-        held = [item for key in sorted(keys) for item in describe_allocations(draft, key)]
-        return (
-            sorted(held, key=lambda item: str(item["owner"])),
-            [describe_pool(draft, pool) for pool in sorted(pools, key=lambda pool: (pool.name, pool.kind))],
-        )

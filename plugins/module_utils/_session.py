@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._host.apply import Step, apply
 from ._host.machine import Machine, require_privileges
 from ._host.observe import observe, observe_books
 from ._plan.draft import Draft, Plan
 from ._plan.observed import Observed
+from ._plan.operations import Operation
 from ._store import lock, paths
 
 Result = dict[str, Any]
@@ -42,7 +42,7 @@ class Settings:
     exclusive: bool = False
     force: bool = False
     before: Callable[[int], None] | None = None
-    after: Step | None = None
+    after: Callable[[Operation], None] | None = None
 
 
 class Session:
@@ -66,6 +66,9 @@ class Session:
             self._settings.before(len(plan.steps))
         if not self._settings.check:
             if plan.changed:
+                # Not above: a quarter of the engine, which a run without changes has no use for.
+                from ._host.apply import apply
+
                 apply(plan, self.machine, self._settings.after)
             # All is done by now; these only save the next run work.
             with suppress(OSError):

@@ -239,7 +239,7 @@ def main() -> None:
 
 
 def _load() -> tuple[Any, Any]:
-    from ansible_collections.podnet.linux.plugins.module_utils._engine import run_allocations
+    from ansible_collections.podnet.linux.plugins.module_utils._leasing import run_allocations
     from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
 
     return AllocationRequest.from_options, run_allocations

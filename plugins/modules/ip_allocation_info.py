@@ -132,7 +132,7 @@ def main() -> None:
 
 
 def _list(module: PodnetModule) -> dict[str, Any]:
-    from ansible_collections.podnet.linux.plugins.module_utils._engine import describe_leases
+    from ansible_collections.podnet.linux.plugins.module_utils._leasing import describe_leases
     from ansible_collections.podnet.linux.plugins.module_utils._spec.pool import pool_key
 
     network, pool, owner = (module.params[name] for name in FILTERS)

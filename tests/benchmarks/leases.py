@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from ansible_collections.podnet.linux.plugins.module_utils._engine import run_allocations
+from ansible_collections.podnet.linux.plugins.module_utils._leasing import run_allocations
 from ansible_collections.podnet.linux.plugins.module_utils._session import Settings
 from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
 

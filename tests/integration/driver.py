@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.podnet.linux.plugins.module_utils._engine import (
-    run_allocations,
     run_networks,
     run_policies,
     run_prune,
@@ -27,6 +26,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._engine import (
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
 from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink, programs
 from ansible_collections.podnet.linux.plugins.module_utils._host.links import Links
+from ansible_collections.podnet.linux.plugins.module_utils._leasing import run_allocations
 from ansible_collections.podnet.linux.plugins.module_utils._restore import run_restore
 from ansible_collections.podnet.linux.plugins.module_utils._session import Outcome, Settings
 from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest

@@ -19,12 +19,16 @@ from ansible_collections.podnet.linux.plugins.module_utils._errors import (
 )
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import BRIDGE_PORTS, Link, Route
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import (
+    ChangeRules,
+    CreateNamespaces,
     CreateVeth,
     DeleteVeth,
+    MakeRuntime,
     Phase,
     PinNamespace,
     RemoveAddress,
     SetLink,
+    StartPauses,
 )
 from kernel import NetNamespace
 from model import World, apply, undo
@@ -68,6 +72,12 @@ def test_a_bridge_that_somebody_deleted_is_made_again(web: World) -> None:
     web.delete_link(web.host, "pods0")
     after = apply(web, sandboxes(web, WEB))
     assert peer(after).master == "pods0" and after.host.links["pods0"].up
+
+
+def test_new_namespaces_are_made_ahead_of_what_takes_time(pods0: World) -> None:
+    """By the time that systemd is asked for scopes, at the end of BUILD, it has read the mounts."""
+    phases = {type(operation): phase for phase, operation in sandboxes(pods0, {**WEB, "network": "pods0"}).steps}
+    assert phases[MakeRuntime] == phases[CreateNamespaces] == Phase.NAMESPACES < phases[ChangeRules] < phases[StartPauses]
 
 
 def test_a_network_that_is_not_declared_is_an_error(world: World) -> None:

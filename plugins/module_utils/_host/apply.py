@@ -258,19 +258,12 @@ def _create_namespaces(operation: ops.CreateNamespaces, machine: Machine) -> Non
 
     shown: dict[str, list[str | None]] = {}
     fds = namespaces.create(operation.kinds, furnish)
-    pinned: list[str] = []
     try:
         state = machine.state(operation.where) or {}
         known = state.get("namespaces", {})
         made = {kind: [os.fstat(fd).st_dev, os.fstat(fd).st_ino] for kind, fd in fds.items()}
         machine.update_state(operation.where, {"namespaces": {**known, **made}, "sysctls": {**state.get("sysctls", {}), **shown}})
-        for kind, fd in fds.items():
-            machine.pin(f"/proc/self/fd/{fd}", operation.where, kind)
-            pinned.append(pin(operation.where, kind))
-    except BaseException:
-        for path in pinned:
-            namespaces.unpin(path)
-        raise
+        machine.pin(operation.where, {kind: f"/proc/self/fd/{fd}" for kind, fd in fds.items()})
     finally:
         for fd in fds.values():
             os.close(fd)
@@ -284,7 +277,7 @@ def _pin_namespace(operation: ops.PinNamespace, machine: Machine) -> None:
         raise KernelError(f"{operation.source} is no namespace of a sandbox any more; run again")
     known = (machine.state(operation.where) or {}).get("namespaces", {})
     machine.update_state(operation.where, {"namespaces": {**known, operation.kind: list(identity)}})
-    machine.pin(operation.source, operation.where, operation.kind)
+    machine.pin(operation.where, {operation.kind: operation.source})
 
 
 @perform.register

@@ -57,13 +57,12 @@ class Machine:
         if socket is not None:
             socket.close()
 
-    def pin(self, source: str, where: str, kind: str) -> None:
-        """Bind a namespace to our name for it; see namespaces.pin()."""
-        if kind == "net" and not self._pins_are_shared:
-            # Once, since the kernel walks through all of them.
+    def pin(self, where: str, sources: Mapping[str, str]) -> None:
+        """Bind namespaces, by kind, to our names for them; see namespaces.pin()."""
+        if "net" in sources and not self._pins_are_shared:
             namespaces.share_pins()
             self._pins_are_shared = True
-        namespaces.pin(source, pin(where, kind))
+        namespaces.pin({pin(where, kind): source for kind, source in sources.items()})
 
     def state(self, sandbox_id: str) -> dict[str, Any] | None:
         """state.json; what it says of namespaces and processes holds for one boot only. Raises StateCorrupt."""

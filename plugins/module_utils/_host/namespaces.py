@@ -85,11 +85,26 @@ def create(kinds: tuple[str, ...], furnish: Callable[[], None]) -> dict[str, int
     return fds
 
 
-def pin(source: str, target: str) -> None:
-    """Bind a namespace to a path (for one of nets, see share_pins()).
+def pin(pins: Mapping[str, str]) -> None:
+    """Bind namespaces (the values) to paths (for one of nets, see share_pins()); all of them or none.
 
     An empty file there is one that a killed run left; anything else is refused.
     """
+    places: list[str] = []
+    try:
+        for target in pins:
+            _make_place(target)
+            places.append(target)
+        # Right after each other: systemd reads all mounts that there are anew whenever it is told of one.
+        for target, source in pins.items():
+            syscalls.mount(source, target, syscalls.MS_BIND)
+    except BaseException:
+        for target in places:
+            unpin(target)
+        raise
+
+
+def _make_place(target: str) -> None:
     os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
     try:
         os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
@@ -97,11 +112,6 @@ def pin(source: str, target: str) -> None:
         status = os.lstat(target)
         if identity(target) is not None or status.st_size or not os.path.isfile(target) or os.path.islink(target):
             raise NotOurs(f"{target} exists and is not ours; move it away") from None
-    try:
-        syscalls.mount(source, target, syscalls.MS_BIND)
-    except OSError:
-        os.unlink(target)
-        raise
 
 
 def share_pins() -> None:
@@ -112,7 +122,7 @@ def share_pins() -> None:
     directory = paths.NETNS
     os.makedirs(directory, mode=0o755, exist_ok=True)
     try:
-        syscalls.mount("none", directory, syscalls.MS_SHARED | syscalls.MS_REC)
+        syscalls.mount("none", directory, syscalls.MS_SHARED)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise

@@ -42,11 +42,13 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     census = cache(processes.Census)
 
     def view(sandbox_id: str) -> SandboxView:
-        return _view(machine, sandboxes[sandbox_id], census)
+        return _view(machine, sandboxes[sandbox_id], pauses[sandbox_id], census)
 
     def pause(sandbox_id: str) -> Pause:
         state = machine.state(sandbox_id) or {}
         return _pause(sandboxes[sandbox_id], _pause_process(state), _identities(state))
+
+    pauses = Lazy(pause)
 
     def occupants(sandbox_id: str) -> tuple[int, ...]:
         return _occupants(machine, sandboxes[sandbox_id], census())
@@ -67,7 +69,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         counters=Lazy(lambda name: counters().get(name, 0)),
         pinned=Lazy(lambda name: os.path.lexists(f"{paths.NETNS}/{name}")),
         views=Lazy(view),
-        pauses=Lazy(pause),
+        pauses=pauses,
         occupants=Lazy(occupants),
         targets=Lazy(_target),
         root_obstacles=Lazy(rootfs.obstacle),
@@ -111,11 +113,9 @@ def owned_identities(machine: Machine, sandbox: Sandbox) -> dict[str, namespaces
     return {kind: value for kind, value in known.items() if value != namespaces.host_identity(kind)}
 
 
-def _view(machine: Machine, sandbox: Sandbox, census: Callable[[], Census]) -> SandboxView:
+def _view(machine: Machine, sandbox: Sandbox, pause: Pause, census: Callable[[], Census]) -> SandboxView:
     state = machine.state(sandbox.id)
     recorded = _identities(state or {})
-    process = _pause_process(state or {})
-    pause = _pause(sandbox, process, recorded)
     keeper = pause.pid if pause.state in ("running", "astray") else 0
     pins = {kind: _pin(machine, sandbox, kind, recorded.get(kind), keeper, census) for kind in sandbox.pins}
     reachable = {kind: pin(sandbox.id, kind) for kind, at in pins.items() if at.state == "good"}

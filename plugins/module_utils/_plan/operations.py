@@ -17,17 +17,22 @@ from .observed import Flow, Link, Parts, Ruleset
 
 
 class Phase(IntEnum):
-    """The order of a run. What happens in MARK and DESTROY cannot be taken back, nor can anything behind it."""
+    """The order of a run. What happens in MARK and DESTROY cannot be taken back, nor can anything behind it.
+
+    NAMESPACES of new sandboxes come early: at each mount systemd reads all there are, 30 ms where there are thousands of them,
+    and answers nobody before. When it is asked for the pauses' scopes, at the end of BUILD, that is over.
+    """
 
     RECORD = 1
     LEASE = 2
     QUIESCE = 3
-    RULES = 4
-    HOST = 5
-    BUILD = 6
-    MARK = 7
-    DESTROY = 8
-    FORGET = 9
+    NAMESPACES = 4
+    RULES = 5
+    HOST = 6
+    BUILD = 7
+    MARK = 8
+    DESTROY = 9
+    FORGET = 10
 
     @property
     def commits(self) -> bool:

@@ -244,9 +244,10 @@ def _converge(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: San
         draft.add(Phase.RECORD, WriteRecord(KIND, wanted.id, wanted.as_record(), recorded.as_record() if recorded else None))
     draft.sandboxes[wanted.id] = wanted
     _release_unneeded(draft, wanted)
+    first = Phase.NAMESPACES if recorded is None else Phase.BUILD
     if not view.runtime:
-        draft.add(Phase.BUILD, MakeRuntime(wanted.id, wanted.name, wanted.ns_name, view.state is None))
-    created = _plan_pins(draft, wanted, view)
+        draft.add(first, MakeRuntime(wanted.id, wanted.name, wanted.ns_name, view.state is None))
+    created = _plan_pins(draft, wanted, view, first)
     if "net" in created:
         view = replace(view, links={"lo": Link("lo", 1)} if wanted.owns_net else view.links, routes=())
     if "uts" in wanted.namespaces and "uts" not in created and view.hostname != wanted.hostname:
@@ -262,7 +263,7 @@ def _converge(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: San
     _plan_pause(draft, wanted, view.pause, created)
 
 
-def _plan_pins(draft: Draft, wanted: Sandbox, view: SandboxView) -> tuple[str, ...]:
+def _plan_pins(draft: Draft, wanted: Sandbox, view: SandboxView, phase: Phase) -> tuple[str, ...]:
     """Pin again what is only unpinned, make what is gone; returns the kinds that are new."""
     create: list[str] = []
     for kind in wanted.pins:
@@ -279,17 +280,17 @@ def _plan_pins(draft: Draft, wanted: Sandbox, view: SandboxView) -> tuple[str, .
                     f"sandbox {wanted.name}: {PINS_DIRECTORY}/{wanted.id}/state.json is lost and processes live on in its namespaces; "
                     "say state: recreated and force: true to end them and make it anew"
                 )
-            draft.add(Phase.BUILD, RemovePins(wanted.id, (kind,)))
+            draft.add(phase, RemovePins(wanted.id, (kind,)))
         if kind == "net" and wanted.netns is not None:
             source = f"/proc/{wanted.netns}/ns/net" if wanted.netns.isdigit() else wanted.netns
-            draft.add(Phase.BUILD, PinNamespace(wanted.id, kind, source))
+            draft.add(phase, PinNamespace(wanted.id, kind, source))
         elif pin.holder:
-            draft.add(Phase.BUILD, PinNamespace(wanted.id, kind, f"/proc/{pin.holder}/ns/{kind}"))
+            draft.add(phase, PinNamespace(wanted.id, kind, f"/proc/{pin.holder}/ns/{kind}"))
         else:
             create.append(kind)
     if create:
         sysctls = tuple((name, value) for name, value in namespace_sysctls(wanted) if sysctl_home(name) in create)
-        draft.add(Phase.BUILD, CreateNamespaces(wanted.id, tuple(create), wanted.hostname, sysctls))
+        draft.add(phase, CreateNamespaces(wanted.id, tuple(create), wanted.hostname, sysctls))
     return tuple(create)
 
 
