@@ -23,12 +23,17 @@ import report
 from machine import ROOT, Machine
 
 ROUNDS = 3
-SLOW_ROUNDS = {"podman": 1, "cni": 2, "sequence": 2}
+SLOW_ROUNDS = {"podman": 1, "cni": 1, "sequence": 2}
 """Of 200 pods, which take these up to a minute and a half."""
+
+PORTS = 2000
 
 OUT = ROOT / ".cache" / "bench"
 SIZES = (1, 20, 200)
 MANY = 900
+SINGLES = 3
+"""Pods that are made one by one, each in a task of its own."""
+
 RIVALS = ("cni", "podman", "sequence", "floor")
 PROGRAMS = {"cni": "peers.py", "podman": "peers.py", "sequence": "by_hand.py", "floor": "by_hand.py"}
 NETWORK: list[Any] = [["network", "present"]]
@@ -57,8 +62,8 @@ class Bench:
                 continue
             self.say(f"{name}: {column}")
             if column == "engine":
-                steps = [["create", 0, count], ["create", 0, count], ["remove", 0, count]]
-                _network, made, again, gone, _absent = self._machine.engine(*NETWORK, *steps, ["network", "absent"])
+                steps = [["create", 0, count], ["rest"], ["create", 0, count], ["remove", 0, count], ["rest"]]
+                _network, made, _rest, again, gone, *_end = self._machine.engine(*NETWORK, *steps, ["network", "absent"])
             elif column == "ansible":
                 made, again, gone = self._through_ansible(count)
             else:
@@ -82,37 +87,49 @@ class Bench:
 
     def links(self) -> None:
         """Of 200 pods, what the floor does as well."""
-        self.note(
-            "links of 200 pods", "engine", self._machine.engine(*NETWORK, ["links", 0, 200], ["remove", 0, 200], ["network", "absent"])[1]
-        )
+        steps: list[list[Any]] = [["links", 0, 200], ["remove", 0, 200], ["network", "absent"], ["rest"]]
+        self.note("links of 200 pods", "engine", self._machine.engine(*NETWORK, *steps)[1])
 
     def growth(self) -> None:
-        """One pod on an empty host, beside nine, and beside many."""
+        """Pods one by one: on an empty host, beside nine, and beside many."""
         self.say(f"one pod beside {MANY}")
-        steps: list[list[Any]] = [
-            *(["create", 0, 9], ["create", 9, 1], ["create", 10, MANY - 11], ["create", MANY - 1, 1]),
-            *(["drift", MANY], ["create", MANY, 1], ["remove", 0, MANY + 1]),
-        ]
-        _network, _nine, tenth, _many, last, drift, more, _gone, _absent = self._machine.engine(*NETWORK, *steps, ["network", "absent"])
-        self.note("the 10th pod", "engine", tenth)
-        self.note(f"the {MANY}th pod", "engine", last)
-        self.note(f"add 1 pod to {MANY}", "engine", more)
-        self.note(f"drift check of {MANY} pods", "engine", drift)
+
+        def one_by_one(first: int) -> list[list[Any]]:
+            return [["rest"], *(["create", number, 1] for number in range(first, first + SINGLES))]
+
+        last, more = MANY - 1, MANY - 1 + SINGLES
+        everything = more + SINGLES
+        steps = [["create", 0, 9], *one_by_one(9), ["create", 9 + SINGLES, last - 9 - SINGLES], *one_by_one(last), *one_by_one(more)]
+        steps += [["rest"], ["drift", everything], ["remove", 0, everything], ["network", "absent"], ["rest"]]
+        times = iter(self._machine.engine(*NETWORK, *steps)[1:])
+        for row in ("the 10th pod", f"the {MANY}th pod", f"add 1 pod to {MANY}"):
+            if "add" not in row:
+                next(times)  # those before it
+            next(times)  # the rest
+            self.note(row, "engine", *(next(times) for _pod in range(SINGLES)))
+        next(times)
+        self.note(f"drift check of {MANY} pods", "engine", next(times))
 
     def policies(self) -> None:
         """Loading, once more, and lifting; and published ports."""
         self.say("policies and ports")
-        steps: list[list[Any]] = [["create", 0, 200]]
+        steps: list[list[Any]] = [["create", 0, 200], ["rest"]]
         for count, targets in POLICIES:
             steps += [["policy", count, targets], ["policy", count, targets], ["policy", 0, targets]]
-        steps += [["publish", 2000], ["publish", 0], ["remove", 0, 200], ["network", "absent"]]
-        times = iter(self._machine.engine(*NETWORK, *steps)[2:])
+        steps += [["publish", PORTS], ["publish", 0], ["remove", 0, 200], ["network", "absent"], ["rest"]]
+        times = iter(self._machine.engine(*NETWORK, *steps)[3:])
         for count, targets in POLICIES:
             row = f"policy of {count:,} on {targets} pod{'s' if targets > 1 else ''}".replace(",", " ")
             self.note(row, "engine", next(times))
             self.note(f"{row}, no-op", "engine", next(times))
             next(times)
-        self.note("publish 2000 ports", "engine", next(times))
+        self.note(f"publish {PORTS} ports", "engine", next(times))
+
+    def rivals_ports(self) -> None:
+        for column in ("podman", "cni"):
+            if column not in self._machine.missing:
+                self.say(f"{PORTS} ports: {column}")
+                self.note(f"publish {PORTS} ports", column, self._machine.run(PROGRAMS[column], f"{column}-ports", str(PORTS))[0])
 
     def leases(self) -> None:
         self.say("leases")
@@ -123,7 +140,7 @@ class Bench:
 
     def traffic(self) -> None:
         self.say("traffic")
-        for way, rates in self._machine.run("traffic.py", "7").items():
+        for way, rates in self._machine.run("traffic.py", "9").items():
             self.note(f"connections/s, {way}", "engine", *(pair[0] for pair in rates))
             self.note(f"packets/s, {way}", "engine", *(pair[1] for pair in rates))
 
@@ -143,8 +160,10 @@ class Bench:
                 self.pods(size, ("engine", "ansible", *(item for item in RIVALS if number < most.get(item, ROUNDS))))
             self.pods(MANY, ("engine", *(["ansible"] if not number else []), "floor"))
             self.links()
-            self.growth()
             self.policies()
+            if number:
+                self.growth()
+        self.rivals_ports()
         self.leases()
         self.traffic()
         self.memory()
@@ -158,14 +177,15 @@ def main() -> int:
         bench = Bench(machine)
         profiles = bench.everything()
     text = report.table(bench.results, machine.missing)
-    lines = report.targets(bench.results)
+    ratios = report.ratios(bench.results)
+    lines = report.targets(ratios, _before())
     about = {"kernel": platform.release(), "cpus": os.cpu_count(), "cpu": _cpu(), "python": platform.python_version()}
     found = {
         "machine": about,
         "missing": machine.missing,
         "medians": {row: {column: statistics.median(v) for column, v in cells.items()} for row, cells in bench.results.items()},
         "rounds": bench.results,
-        "targets": lines,
+        "ratios": ratios,
         "profiles_ms": profiles,
     }
     (OUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -174,6 +194,14 @@ def main() -> int:
     print("", text, "", *lines, sep="\n")
     print(f"\n{about['cpus']} x {about['cpu']}, Linux {about['kernel']}; results.json, table.md and chart.svg are in {OUT}")
     return 1 if any(line.endswith("MISSED") for line in lines) else 0
+
+
+def _before() -> dict[str, float]:
+    """The ratios of the last run on this machine."""
+    try:
+        return dict(json.loads((OUT / "results.json").read_text(encoding="utf-8"))["ratios"])
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def _cpu() -> str:

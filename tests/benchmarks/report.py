@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from html import escape
 
 from rows import COLUMNS, TARGETS, Results
@@ -25,15 +26,25 @@ def table(results: Results, missing: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def targets(results: Results) -> list[str]:
-    """One line each; those that are missed say so."""
+def ratios(results: Results) -> dict[str, float]:
+    """Of the targets, those that were measured."""
+    found = {}
+    for target in TARGETS:
+        with suppress(KeyError, statistics.StatisticsError):
+            found[target.name] = target.ratio(results)
+    return found
+
+
+def targets(found: Mapping[str, float], before: Mapping[str, float]) -> list[str]:
+    """One line each; those that are missed say so. ``before``: the ratios of an earlier run."""
     lines = []
     for target in TARGETS:
-        try:
-            verdict = "" if target.reached(results) else " MISSED"
-            lines.append(f"{target.name}: {target.ratio(results):.2f} ({target.bound}){verdict}")
-        except (KeyError, statistics.StatisticsError):
+        if target.name not in found:
             lines.append(f"{target.name}: not measured")
+            continue
+        earlier = f"; the run before: {before[target.name]:.2f}" if target.name in before else ""
+        missed = "" if target.reached(found[target.name]) else " MISSED"
+        lines.append(f"{target.name}: {found[target.name]:.2f} ({target.bound}{earlier}){missed}")
     return lines
 
 

@@ -31,8 +31,7 @@ class Target:
     least: float | None = None
     most: float | None = None
 
-    def reached(self, results: Results) -> bool:
-        ratio = self.ratio(results)
+    def reached(self, ratio: float) -> bool:
         return (self.least is None or ratio >= self.least) and (self.most is None or ratio <= self.most)
 
     @property

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Podman and the CNI plugins, called as their users call them.
 
-peers.py podman|cni COUNT: makes so many pods and removes them; prints the seconds that each of both took, as JSON.
+peers.py podman|cni COUNT: makes so many pods and removes them. peers.py podman-ports|cni-ports COUNT: publishes so many ports of
+one, and takes them back. Prints the seconds that each of both took, as JSON.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 _PLUGINS = "/usr/lib/cni"
+_PORTS = 20000
 _NETNS = "/run/netns"
 _BRIDGE = {
     "cniVersion": "0.4.0",
@@ -36,7 +38,7 @@ network_backend = "netavark"
 
 
 def _run(*argv: str, text: str = "", **env: str) -> str:
-    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, env={**os.environ, **env}, timeout=60)
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, env={**os.environ, **env}, timeout=180)
     if done.returncode:
         sys.exit(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -79,6 +81,32 @@ def cni(count: int) -> tuple[float, float]:
     return made - start, time.perf_counter() - made
 
 
+def podman_ports(count: int) -> tuple[float, float]:
+    """Of one pod."""
+    start = time.perf_counter()
+    _run("podman", "pod", "create", "--name", "ports", "--publish", f"{_PORTS}-{_PORTS + count - 1}:{_PORTS}-{_PORTS + count - 1}")
+    _run("podman", "pod", "start", "ports")
+    made = time.perf_counter()
+    _run("podman", "pod", "rm", "--force", "--time", "0", "ports")
+    return made - start, time.perf_counter() - made
+
+
+def cni_ports(count: int) -> tuple[float, float]:
+    """Of one namespace, which is there already."""
+    mappings = [{"hostPort": port, "containerPort": port, "protocol": "tcp"} for port in range(_PORTS, _PORTS + count)]
+    config = {**_PORTMAP, "runtimeConfig": {"portMappings": mappings}}
+    _run("ip", "netns", "add", "ports")
+    given = _plugin("bridge", "ADD", "ports", _BRIDGE)
+    start = time.perf_counter()
+    _plugin("portmap", "ADD", "ports", {**config, "prevResult": json.loads(given)})
+    made = time.perf_counter()
+    _plugin("portmap", "DEL", "ports", config)
+    gone = time.perf_counter()
+    _plugin("bridge", "DEL", "ports", _BRIDGE)
+    _run("ip", "netns", "del", "ports")
+    return made - start, gone - made
+
+
 def _plugin(name: str, command: str, pod: str, config: dict[str, Any]) -> str:
     return _run(
         f"{_PLUGINS}/{name}",
@@ -91,5 +119,7 @@ def _plugin(name: str, command: str, pod: str, config: dict[str, Any]) -> str:
     )
 
 
+PROGRAMS = {"podman": podman, "cni": cni, "podman-ports": podman_ports, "cni-ports": cni_ports}
+
 if __name__ == "__main__":
-    print(json.dumps({"podman": podman, "cni": cni}[sys.argv[1]](int(sys.argv[2]))))
+    print(json.dumps(PROGRAMS[sys.argv[1]](int(sys.argv[2]))))

@@ -62,7 +62,7 @@ while time.perf_counter() < end:
     packets += 200
 print(rate, packets / (time.perf_counter() - start))
 """
-_SECONDS = 0.25
+_SECONDS = 0.2
 
 
 @contextmanager
