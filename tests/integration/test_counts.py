@@ -76,6 +76,16 @@ def test_what_each_sandbox_of_many_costs(host: Host) -> None:
     assert each == EACH
 
 
+def test_one_more_costs_the_same_beside_many_and_another_firewall(host: Host) -> None:
+    host.do("bridge_network", name="four", subnets=["10.94.0.0/24"])
+    host.sh("nft 'add table ip other; add chain ip other forward { type filter hook forward priority 0; policy accept; }'")
+    found = []
+    for count in (3, 12):
+        host.drive({"sandboxes": pods(count)})
+        found.append(host.drive({"sandboxes": [{"name": f"more-{count}", "network": "four"}]})["counts"])
+    assert found[0] == found[1]
+
+
 def test_how_long_things_took_is_shown_on_request(host: Host) -> None:
     host.do("bridge_network", name="four", subnets=["10.94.0.0/24"])
     assert "operations" not in host.do("pod_sandbox", sandboxes=pods(1))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._errors import BlockedByFirewall, NotOurs, PodnetError
+from .._spec import claims
 from .._spec.network import Network
 from .draft import Change, Draft
 from .foreign import ForeignChain, Match, Packet, Rule
@@ -65,7 +66,7 @@ def _packets(draft: Draft, network: Network, chain: ForeignChain) -> Iterator[Pa
     if network.internal:
         return
     mark = MARK if chain.marked else 0
-    publishes = any(sandbox.port_forwards for sandbox in draft.users(network.name) if not sandbox.removing)
+    publishes = any(not draft.sandboxes[key].removing for key in draft.sandboxes.holders(claims.publisher(network.name)))
     for subnet in network.subnets:
         version = subnet.version
         if version not in chain.versions:

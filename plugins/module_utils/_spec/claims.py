@@ -33,6 +33,11 @@ def port(protocol: str, number: int) -> str:
     return f"port {protocol} {number}"
 
 
+def publisher(bridge: str) -> str:
+    """Being attached to it, and publishing something."""
+    return f"publisher {bridge}"
+
+
 def destinations(name: str) -> str:
     """Being bound by a policy that uses this set of the rules."""
     return f"set {name}"

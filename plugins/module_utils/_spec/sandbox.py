@@ -120,6 +120,8 @@ class Sandbox:
         for forward in self.port_forwards:
             for number in forward.host_ports:
                 yield claims.port(forward.protocol, number)
+        for item in self.attachments if self.port_forwards else ():
+            yield claims.publisher(item.network)
         if any(forward.on_loopback for forward in self.port_forwards):
             for item in self.attachments:
                 yield claims.loopback(item.network)

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable
 
 from . import files, paths
 
+_FORMAT = 2
+"""More with each claim that sandboxes did not make before: an index of an older release knows nothing of it."""
+
 
 class Index:
     """``text``: sorted lines of a claim, a null byte and the key of who makes it."""
@@ -69,4 +72,4 @@ def save(signature: int, index: Index) -> None:
 
 
 def _head(signature: int, text: str) -> str:
-    return f"podnet.linux 1 {signature} {hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()}"
+    return f"podnet.linux {_FORMAT} {signature} {hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()}"
