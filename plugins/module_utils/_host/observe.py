@@ -16,7 +16,7 @@ from typing import Any
 from .._plan.forwarding import DROPIN
 from .._plan.observed import Debris, Lazy, Link, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
 from .._plan.registry import Known
-from .._plan.resolver import MARK, resolver_files
+from .._plan.resolver import MARK, resolver_paths
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, flows, leases, paths, records
@@ -148,7 +148,7 @@ def _view(machine: Machine, sandbox: Sandbox, pause: Pause, census: Callable[[],
         links=links,
         routes=routes,
         pause=pause,
-        files={path: files.read(path) for path in resolver_files(sandbox, {}, ())},
+        files={path: files.read(path) for path in resolver_paths(sandbox).values()},
         rootfs=Lazy(rootfs.read),
         state=state,
         runtime=_runtime_is_whole(sandbox),

@@ -16,11 +16,14 @@ MARK = "# Written by podnet.linux for sandbox"
 
 
 def resolver_files(sandbox: Sandbox, networks: Mapping[str, Network], upstream: Sequence[IPAddress]) -> dict[str, str]:
-    """Path and content of the files that ip-netns(8) binds over those in /etc; none without a net namespace."""
-    if not sandbox.has_net:
-        return {}
-    directory = f"{DIRECTORY}/{sandbox.ns_name}"
-    return {f"{directory}/resolv.conf": resolv_conf(sandbox, networks, upstream), f"{directory}/hosts": hosts(sandbox)}
+    """Path and content; see resolver_paths()."""
+    content = {"resolv.conf": lambda: resolv_conf(sandbox, networks, upstream), "hosts": lambda: hosts(sandbox)}
+    return {path: content[name]() for name, path in resolver_paths(sandbox).items()}
+
+
+def resolver_paths(sandbox: Sandbox) -> dict[str, str]:
+    """Of the files that ip-netns(8) binds over those in /etc, by their names there; none without a net namespace."""
+    return {name: f"{DIRECTORY}/{sandbox.ns_name}/{name}" for name in ("resolv.conf", "hosts") if sandbox.has_net}
 
 
 def resolvers(sandbox: Sandbox, networks: Mapping[str, Network], upstream: Sequence[IPAddress]) -> Sequence[IPAddress]:

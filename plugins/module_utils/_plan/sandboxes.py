@@ -44,7 +44,7 @@ from .operations import (
 )
 from .problems import problem
 from .publishing import check_targets
-from .resolver import resolv_conf, resolver_files
+from .resolver import resolv_conf, resolver_files, resolver_paths
 from .sysctls import check_sysctls, namespace_sysctls, plan_namespace_sysctls
 
 KIND = "sandbox"
@@ -152,7 +152,7 @@ def sandbox_result(draft: Draft, sandbox: Sandbox, pause: Pause, problems: Seque
     namespaces = [{"type": types.get(kind, kind), "path": path} for kind, path in pins.items()]
     if "pid" in sandbox.namespaces and pause.state == "running":
         namespaces.append({"type": "pid", "path": f"/proc/{pause.pid}/ns/pid"})
-    files = {path.rsplit("/", 1)[1]: path for path in resolver_files(sandbox, draft.networks, ())}
+    files = resolver_paths(sandbox)
     flags = {"net": "--network", "ipc": "--ipc", "uts": "--uts"}
     podman = [word for kind, path in pins.items() for word in (flags[kind], f"ns:{path}")]
     podman += [word for name, path in files.items() for word in ("--volume", f"{path}:/etc/{name}:ro")]
@@ -257,9 +257,10 @@ def _converge(draft: Draft, wanted: Sandbox, recorded: Sandbox | None, view: San
         draft.add(Phase.BUILD, *_loopback_steps(wanted, view))
     plan_attachments(draft, wanted, recorded, view, fresh="net" in created)
     _plan_files(draft, wanted, recorded, view, strict)
-    if view.state is None or {key: view.state.get(key) for key in state_fields(wanted)} != state_fields(wanted):
-        previous = None if view.state is None else tuple((key, view.state.get(key)) for key in state_fields(wanted))
-        draft.add(Phase.BUILD, SaveState(wanted.id, tuple(state_fields(wanted).items()), previous))
+    fields = state_fields(wanted)
+    if view.state is None or {key: view.state.get(key) for key in fields} != fields:
+        previous = None if view.state is None else tuple((key, view.state.get(key)) for key in fields)
+        draft.add(Phase.BUILD, SaveState(wanted.id, tuple(fields.items()), previous))
     _plan_pause(draft, wanted, view.pause, created)
 
 

@@ -312,22 +312,22 @@ def _known(net: IPNetwork) -> _Net:
     return net.version, int(net.network_address), net.prefixlen, str(net)
 
 
+_OCTETS = {str(number): number for number in range(256)}
+_LENGTHS = {str(number): number for number in range(BITS[4] + 1)}
+
+
 def _plain(value: Any) -> _Net | None:
-    """Of an IPv4 network in its canonical form, as nearly all are written; a tenth of the work of ipaddress."""
-    if not isinstance(value, str) or not value.isascii():
+    """Of an IPv4 network in its canonical form, as nearly all are written; a quarter of the work of ipaddress."""
+    if not isinstance(value, str):
         return None
-    address, _slash, length = value.partition("/")
-    octets = address.split(".")
     try:
-        bits, numbers = int(length), [int(octet) for octet in octets]
-    except ValueError:
+        address, length = value.split("/")
+        first, second, third, fourth = address.split(".")
+        bits = _LENGTHS[length]
+        number = _OCTETS[first] << 24 | _OCTETS[second] << 16 | _OCTETS[third] << 8 | _OCTETS[fourth]
+    except (ValueError, KeyError):
         return None
-    if len(numbers) != 4 or max(numbers) > 255 or str(bits) != length or not 0 <= bits <= BITS[4]:
-        return None
-    first = numbers[0] << 24 | numbers[1] << 16 | numbers[2] << 8 | numbers[3]
-    if first & (1 << BITS[4] - bits) - 1 or any(str(number) != octet for number, octet in zip(numbers, octets)):
-        return None
-    return 4, first, bits, value
+    return None if number & (1 << BITS[4] - bits) - 1 else (4, number, bits, value)
 
 
 def _port_list(option: str, values: Iterable[Any]) -> tuple[str, ...]:
