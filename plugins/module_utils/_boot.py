@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from ._errors import PodnetError
+from ._host import apply  # noqa: F401  # all of the program is read at once: it may be replaced while this waits for the lock
 from ._restore import Restored, run_restore
 from ._session import Settings
 

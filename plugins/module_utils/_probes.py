@@ -17,10 +17,11 @@ from ._errors import NotFound
 from ._host import namespaces
 from ._host.machine import Machine, net_pin
 from ._plan.draft import Draft
-from ._plan.egress import METADATA, Bound, crowd_counter, target_of
+from ._plan.egress import crowd_counter, target_of
 from ._plan.observed import Observed
 from ._plan.sandboxes import find_sandbox
 from ._session import Result, Settings, host_session
+from ._spec.bound import METADATA, Bound
 from ._spec.fields import IPAddress
 from ._spec.probe import Probe
 from ._spec.sandbox import Sandbox, SandboxRequest

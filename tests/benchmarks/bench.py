@@ -37,7 +37,7 @@ SINGLES = 3
 
 RIVALS = ("cni", "podman", "sequence", "floor")
 PROGRAMS = {"cni": "peers.py", "podman": "peers.py", "sequence": "by_hand.py", "floor": "by_hand.py"}
-NETWORK: list[Any] = [["network", "present"]]
+NETWORK: list[Any] = [["network", "present"], ["rest"]]
 POLICIES = tuple((count, targets) for count in (10, 10_000) for targets in (1, 200))
 
 
@@ -62,9 +62,10 @@ class Bench:
             if column in self._machine.missing:
                 continue
             self.say(f"{name}: {column}")
+            self._machine.engine(["rest", count])
             if column == "engine":
-                steps = [["create", 0, count], ["rest"], ["create", 0, count], ["remove", 0, count], ["rest"]]
-                _network, made, _rest, again, gone, *_end = self._machine.engine(*NETWORK, *steps, ["network", "absent"])
+                steps = [["create", 0, count], ["rest", count], ["create", 0, count], ["rest", count], ["remove", 0, count]]
+                made, _rest, again, _rest, gone, _absent = self._timed(*steps, ["network", "absent"])
             elif column == "ansible":
                 made, again, gone = self._through_ansible(count)
             else:
@@ -73,6 +74,10 @@ class Bench:
             if column in ("engine", "ansible"):
                 self.note(f"no-op over {name}", column, again)
             self.note(f"remove {name}", column, gone)
+
+    def _timed(self, *steps: list[Any]) -> list[float]:
+        """The seconds of each, beside a network."""
+        return self._machine.engine(["rest"], *NETWORK, *steps)[1 + len(NETWORK) :]
 
     def _through_ansible(self, count: int) -> tuple[float, float, float]:
         wanted = [{"name": f"pod-{number}", "network": "bench0"} for number in range(count)]
@@ -88,8 +93,8 @@ class Bench:
 
     def links(self) -> None:
         """Of 200 pods, what the floor does as well."""
-        steps: list[list[Any]] = [["links", 0, 200], ["remove", 0, 200], ["network", "absent"], ["rest"]]
-        self.note("links of 200 pods", "engine", self._machine.engine(*NETWORK, *steps)[1])
+        steps: list[list[Any]] = [["links", 0, 200], ["remove", 0, 200], ["network", "absent"]]
+        self.note("links of 200 pods", "engine", self._timed(*steps)[0])
 
     def growth(self) -> None:
         """Pods one by one: on an empty host, beside nine, and beside many."""
@@ -102,7 +107,7 @@ class Bench:
         everything = more + SINGLES
         steps = [["create", 0, 9], *one_by_one(9), ["create", 9 + SINGLES, last - 9 - SINGLES], *one_by_one(last), *one_by_one(more)]
         steps += [["rest"], ["drift", everything], ["remove", 0, everything], ["network", "absent"], ["rest"]]
-        times = iter(self._machine.engine(*NETWORK, *steps)[1:])
+        times = iter(self._timed(*steps))
         for row in ("the 10th pod", f"the {MANY}th pod", f"add 1 pod to {MANY}"):
             if "add" not in row:
                 next(times)  # those before it
@@ -120,7 +125,7 @@ class Bench:
         for ports in PORTS:
             steps += [["publish", ports], ["publish", 0]]
         steps += [["remove", 0, 200], ["network", "absent"], ["rest"]]
-        times = iter(self._machine.engine(*NETWORK, *steps)[3:])
+        times = iter(self._timed(*steps)[2:])
         for count, targets in POLICIES:
             row = f"policy of {count:,} on {targets} pod{'s' if targets > 1 else ''}".replace(",", " ")
             self.note(row, "engine", next(times))
@@ -134,6 +139,7 @@ class Bench:
         for ports, columns in PORTS.items():
             for column in (item for item in columns if item not in self._machine.missing):
                 self.say(f"{ports} ports: {column}")
+                self._machine.engine(["rest"])
                 self.note(f"publish {ports} ports", column, self._machine.run(PROGRAMS[column], f"{column}-ports", str(ports))[0])
 
     def leases(self) -> None:

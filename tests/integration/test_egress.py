@@ -294,6 +294,18 @@ def test_thousands_of_destinations(lan: Host, pods: dict[str, dict[str, Any]]) -
     assert reached(lan, pods["bound"]["ns_name"], asked) == {"allowed": [False, True], "not": [False] * 2}
 
 
+def test_one_of_two_that_share_their_destinations_goes(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
+    """Anywhere: a set of which metadata is left out. The rules of the other go on using it."""
+    shared = {"allowed_cidrs": ["0.0.0.0/0", "::/0"]}
+    for name in ("bound", "other"):
+        lan.do("egress_policy", sandbox=name, **shared)
+    assert not lan.do("egress_policy", sandbox="other", **shared)["changed"]
+    assert lan.do("pod_sandbox", name="other", state="absent", force=True)["changed"]
+    assert not lan.do("egress_policy", sandbox="bound", **shared)["changed"]
+    lan.do("egress_policy", sandbox="bound", state="absent")
+    assert "to4_" not in lan.sh("nft list sets inet")
+
+
 def test_metadata_is_dropped_ahead_of_every_allow(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
     addresses = ("169.254.169.254", "fd00:ec2::254")
     lan.sh(

@@ -68,6 +68,14 @@ def test_a_namespace_of_somebody_else_under_our_name_is_not_joined(pods0: Host, 
     assert pods0.pings(pods0.quartet("pod_sandbox", name="web")["sandbox"], "10.90.0.1")
 
 
+def test_a_place_without_a_namespace_goes_with_its_sandbox(pods0: Host, web: dict[str, Any]) -> None:
+    """What is left of a run that was killed between making the place and pinning."""
+    place = f"/run/netns/{web['ns_name']}"
+    pods0.sh(f"umount {place}")
+    pods0.do("pod_sandbox", name="web", state="absent", force=True)
+    assert pods0.sh(f"test -e {place} && echo left || echo gone").strip() == "gone"
+
+
 def test_a_namespace_deleted_behind_our_back_is_pinned_again(pods0: Host, web: dict[str, Any]) -> None:
     before = inodes(pods0, web)
     pods0.sh(f"ip netns del {web['ns_name']}")

@@ -12,10 +12,13 @@ import pytest
 from ansible_collections.podnet.linux.plugins.module_utils._errors import InvalidArgument
 from ansible_collections.podnet.linux.plugins.module_utils._plan.cuts import permits
 from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import Draft
-from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Connection, Unflushed
+from ansible_collections.podnet.linux.plugins.module_utils._plan.egress import is_shared_set
+from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Connection, Ruleset, Unflushed
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ChangeRules, FlushConntrack, Phase
 from ansible_collections.podnet.linux.plugins.module_utils._plan.planner import plan_policies
+from ansible_collections.podnet.linux.plugins.module_utils._plan.script import anew
 from ansible_collections.podnet.linux.plugins.module_utils._spec import intervals
+from ansible_collections.podnet.linux.plugins.module_utils._spec.bound import Bound
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import Allowance, Policy, PolicyRequest, prefixes
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
@@ -116,10 +119,12 @@ def test_a_policy_brings_its_chains_and_takes_them_along(pods0: World) -> None:
     assert apply(bound, lifted).rules == world.rules
 
 
-def test_the_same_destinations_are_one_set_that_goes_with_the_last(pods0: World) -> None:
+@pytest.mark.parametrize("cidr", ["192.0.2.0/24", "0.0.0.0/0", "fc00::/7"])
+def test_the_same_destinations_are_one_set_that_goes_with_the_last(pods0: World, cidr: str) -> None:
+    """Also those of which metadata is left out."""
     world = pods0
     for name in ("a", "b"):
-        world = made(world, sandbox={"name": name, "network": "pods0", "egress": {"allowed_cidrs": ["192.0.2.0/24"]}})
+        world = made(world, sandbox={"name": name, "network": "pods0", "egress": {"allowed_cidrs": [cidr]}})
 
     def sets(now: World) -> list[str]:
         return [block for block in now.rules.parts or {} if block.startswith("inet set to")]
@@ -129,6 +134,31 @@ def test_the_same_destinations_are_one_set_that_goes_with_the_last(pods0: World)
     assert len(sets(world)) == 1
     world = apply(world, sandboxes(world, {"name": "b", "state": "absent"}))
     assert sets(world) == []
+
+
+def test_what_is_claimed_is_what_the_rules_use(pods0: World) -> None:
+    own = {"allowed_cidrs": ["0.0.0.0/0", "::/0"], "allowed_tcp_ports": [443]}
+    for more in ({}, {"allow_metadata": True}):
+        world = made(pods0, sandbox={"name": "web", "network": "pods0", "egress": {**own, **more}})
+        used = {block.rpartition(" ")[2] for block in world.rules.parts or {} if is_shared_set(block)}
+        assert used == Bound(sandbox_named(world, "web").policies).set_names()
+
+
+def test_what_only_audits_allows_nothing_beside_what_is_enforced(pods0: World) -> None:
+    world = made(pods0, sandbox={"name": "web", "network": "pods0"})
+    closed = {"sandbox": "web", "name": "closed", "allow_dns": False}
+    alone = apply(world, policies(world, closed))
+    lax = {"sandbox": "web", "name": "lax", "mode": "audit", "allow_dns": True, "allow_metadata": True, "allowed_cidrs": ["0.0.0.0/0"]}
+    both = apply(alone, policies(alone, lax))
+    chain = f"inet chain sandbox_{sandbox_named(world, 'web').id[:8]}"
+    assert (both.rules.parts or {})[chain] == (alone.rules.parts or {})[chain]
+    assert not Bound(sandbox_named(both, "web").policies).allows_metadata
+
+
+def test_chains_are_there_before_elements_of_an_older_frame_that_jump_to_them() -> None:
+    old = "table inet podnet {\n\tmap limits4 {\n\t\ttype ifname . ipv4_addr : verdict\n\t}\n}\n"
+    text = anew(Ruleset(old, {"inet chain limit_1": ("drop",)}))
+    assert text.index("add chain inet podnet limit_1") < text.index("map limits4")
 
 
 def test_rules_are_loaded_before_the_interface_is_made(pods0: World) -> None:

@@ -56,4 +56,5 @@ def test_what_a_sandbox_claims() -> None:
         "port tcp 8001",
         "port udp 53",
         "loopback pods0",
+        "publisher pods0",
     }

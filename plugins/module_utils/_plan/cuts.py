@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
+from .._spec.bound import METADATA, Bound
 from .._spec.fields import IPAddress
 from .._spec.intervals import Interval, contains
 from .._spec.policy import Allowance, Policy
 from .draft import Draft
-from .egress import METADATA, Bound
 from .observed import Connection
 from .operations import Cut
 from .resolver import resolvers
@@ -51,7 +51,7 @@ def permits(policies: Sequence[Policy], servers: Sequence[IPAddress], connection
         return False
     protocol = _PORTS_OF.get(connection.protocol, "")
     asks = connection.port == _DNS and protocol in ("tcp", "udp") and connection.target in servers
-    if asks and any(policy.allow_dns for policy in policies):
+    if asks and any(policy.allow_dns for policy in bound.counting):
         return True
     for allowance in (allowance for policy in bound.counting for allowance in policy.allowances):
         spans = dict(allowance.ports).get(protocol, ())

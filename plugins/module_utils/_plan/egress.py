@@ -13,12 +13,10 @@ port made of them. Answers to what others began pass (``ct direction reply``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
-from ipaddress import ip_address
 
+from .._spec.bound import Bound
 from .._spec.fields import IPAddress
-from .._spec.intervals import contains
 from .._spec.network import Network
 from .._spec.policy import BITS, Allowance, Policy, ports_name, prefixes
 from .._spec.sandbox import Sandbox
@@ -27,31 +25,6 @@ from .observed import Parts
 LOG_PREFIX = "podnet-egress-denied: "
 LOG_GROUP = 4096
 """Of nfnetlink_log, for hosts whose kernel log is not their own."""
-
-METADATA = {
-    4: (
-        # EC2, Google, Azure, OpenStack, DigitalOcean, Hetzner, Oracle, ...: the link-local address of instance metadata.
-        "169.254.169.254",
-        # ECS task metadata and credentials (docs.aws.amazon.com/AmazonECS, task-metadata-endpoint-v4), EKS pod identity.
-        "169.254.170.2",
-        "169.254.170.23",
-        # Azure's platform address (learn.microsoft.com/azure/virtual-network, what-is-ip-address-168-63-129-16).
-        "168.63.129.16",
-        # Alibaba Cloud instance metadata (alibabacloud.com/help/ecs, view-instance-metadata).
-        "100.100.100.200",
-        # Oracle Cloud at Customer and classic instance metadata (docs.oracle.com).
-        "192.0.0.192",
-    ),
-    6: (
-        # EC2 and EKS pod identity by IPv6 (docs.aws.amazon.com/AWSEC2, instancedata-data-retrieval).
-        "fd00:ec2::254",
-        "fd00:ec2::23",
-        # Google Compute Engine by IPv6 (cloud.google.com/compute/docs/metadata).
-        "fd20:ce::254",
-        # OpenStack by IPv6 (docs.openstack.org/nova, metadata-service).
-        "fe80::a9fe:a9fe",
-    ),
-}
 
 VERSIONS = (4, 6)
 _FAMILY = {4: "ip", 6: "ip6"}
@@ -67,42 +40,6 @@ BLOCKS = (*DISPATCH.values(), CEILINGS, *RESOLVERS.values(), ROUTED, ROUTED_MACS
 
 _CHAINS = ("sandbox_", "bound_", "deny_", "log_", "limit_", "ceiling_", "crowd")
 _SETS = {"to4_": "ipv4_addr", "to6_": "ipv6_addr", "ports_": "inet_service"}
-
-
-@dataclass(frozen=True)
-class Bound:
-    """Policies on one target, taken together: any that is enforced makes those that only audit allow nothing."""
-
-    policies: tuple[Policy, ...]
-
-    @property
-    def enforced(self) -> bool:
-        return any(policy.enforced for policy in self.policies)
-
-    @property
-    def counting(self) -> tuple[Policy, ...]:
-        """Those whose allowances count."""
-        return tuple(policy for policy in self.policies if policy.enforced or not self.enforced)
-
-    def allowances_of(self, policy: Policy) -> tuple[Allowance, ...]:
-        """Of one of them: cloud metadata is left out of the destinations, unless any allows it."""
-        return policy.allowances if self.allows_metadata else tuple(map(_without_metadata, policy.allowances))
-
-    @property
-    def logs(self) -> bool:
-        return any(policy.log_denied for policy in self.policies)
-
-    @property
-    def allows_metadata(self) -> bool:
-        return any(policy.allow_metadata for policy in self.policies)
-
-    @property
-    def keeps_established(self) -> bool:
-        return all(policy.established == "keep" for policy in self.policies)
-
-    @property
-    def max_connections(self) -> int | None:
-        return min((policy.max_connections for policy in self.policies if policy.max_connections is not None), default=None)
 
 
 def is_dynamic(block: str) -> bool:
@@ -236,7 +173,7 @@ def _collect_chains(found: Collected, bound: Bound, chain: str, target: str, log
     for policy in bound.policies:
         for name in counter_names(target, policy.name):
             found.counter(name)
-        for allowance in bound.allowances_of(policy) if policy in bound.counting else ():
+        for allowance in bound.allowances_of(policy):
             for version in allowance.versions:
                 found.set(f"to{version}_{allowance.digest}", _destinations(allowance, version))
             for _protocol, ports in allowance.ports:
@@ -257,7 +194,7 @@ def _allowing(bound: Bound, target: str) -> Iterator[str]:
                     yield f"meta l4proto {protocol} ct original proto-dst @{ports_name(ports)} {to} {passes}"
                 if allowance.icmp:
                     yield f"meta l4proto {_ICMP[version]} {to} {passes}"
-    asking = [policy for policy in bound.policies if policy.allow_dns][:1]
+    asking = [policy for policy in bound.counting if policy.allow_dns][:1]
     if asking and not bound.allows_metadata:
         for version in VERSIONS:
             yield f"ct original {_FAMILY[version]} daddr @metadata{version} goto deny_{target}"
@@ -271,16 +208,6 @@ def _allowing(bound: Bound, target: str) -> Iterator[str]:
 
 def _passes(target: str, policy: Policy) -> str:
     return f'counter name "{counter_names(target, policy.name)[0]}" return'
-
-
-@cache
-def _without_metadata(allowance: Allowance) -> Allowance:
-    """Itself where it has nothing of it."""
-    held: list[str] = []
-    for version in allowance.versions:
-        spans = allowance.destinations(version)
-        held += [address for address in METADATA[version] if contains(spans, int(ip_address(address)))]
-    return replace(allowance, excluded=(*allowance.excluded, *held)) if held else allowance
 
 
 @cache

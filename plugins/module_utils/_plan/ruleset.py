@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
+from .._spec.bound import METADATA
 from .._spec.fields import IPAddress
 from .._spec.network import Network
 from .._spec.sandbox import Sandbox
@@ -80,7 +81,7 @@ def frame(networks: Iterable[Network]) -> str:
             _set("dns6", "ifname . ipv6_addr", _gateway_dns(closed, 6)),
             *(_map(f"{kind}{version}", _KEYS[kind].format(version), f"ipv{version}_addr . inet_service") for kind, version in MAPS),
             *(_set(f"beside{version}", f"ipv{version}_addr . ipv{version}_addr", (), interval=True) for version in BESIDE),
-            *(_set(f"metadata{version}", f"ipv{version}_addr", sorted(known)) for version, known in egress.METADATA.items()),
+            *(_set(f"metadata{version}", f"ipv{version}_addr", sorted(known)) for version, known in METADATA.items()),
             *(_map(f"{kind}{version}", f"ifname . ipv{version}_addr", "verdict") for kind, version in egress.DISPATCH),
             _map("ceilings", "ifname", "verdict"),
             *(_set(f"resolvers{version}", f"ifname . ipv{version}_addr . ipv{version}_addr", ()) for version in egress.RESOLVERS),

@@ -368,7 +368,7 @@ def _destroy(draft: Draft, sandbox: Sandbox, view: SandboxView, occupants: tuple
         if owns_veth(sandbox, peer):
             draft.gone.add(peer.name)
             draft.add(Phase.DESTROY, DeleteVeth(peer.name))
-    pinned = tuple(kind for kind in PINNED if view.pins.get(kind, Pin()).state in ("good", "unverified"))
+    pinned = tuple(kind for kind in PINNED if view.pins.get(kind, Pin()).state in ("good", "unverified", "missing"))
     if pinned:
         draft.add(Phase.DESTROY, RemovePins(sandbox.id, pinned))
 

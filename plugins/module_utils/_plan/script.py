@@ -13,7 +13,7 @@ import re
 
 from .egress import is_dynamic, set_type
 from .observed import Parts, Ruleset
-from .ruleset import FAMILIES, NAME
+from .ruleset import COMMENT, FAMILIES, NAME
 
 _BLOCK = re.compile(r"^\t(\w+ \S+) \{$", re.MULTILINE)
 _SET = re.compile(r"^\t(set|map) (\S+) \{$", re.MULTILINE)
@@ -24,7 +24,11 @@ _ITEMS_AT_ONCE = 1000
 def anew(ruleset: Ruleset) -> str:
     """Whatever there was before; an empty frame leaves nothing."""
     gone = "".join(f"table {family} {NAME}\ndelete table {family} {NAME}\n" for family in FAMILIES)
-    return f"{gone}{ruleset.frame}\n{between({}, ruleset.parts or {})}" if ruleset.frame else gone
+    parts = ruleset.parts or {}
+    # Ahead of the frame, which may be one of an older release, with elements that jump to them.
+    tables = "".join(f'add table {family} {NAME} {{ comment "{COMMENT}"; }}\n' for family in FAMILIES)
+    chains = "".join(_declaration(block) for block in parts if is_dynamic(block) and _kind(block) == "chain")
+    return f"{gone}{tables}{chains}{ruleset.frame}\n{between({}, parts)}" if ruleset.frame else gone
 
 
 def is_alike(ruleset: Ruleset, other: Ruleset) -> bool:

@@ -225,15 +225,6 @@ def with_policy(policies: Iterable[Policy], name: str, policy: Policy | None) ->
     return tuple(sorted((*others, *([policy] if policy else [])), key=lambda item: item.name))
 
 
-def set_names(policies: Iterable[Policy]) -> set[str]:
-    """The sets that they may use; those of the same content are the same."""
-    found: set[str] = set()
-    for allowance in (item for policy in policies for item in policy.allowances):
-        found.update(f"to{version}_{allowance.digest}" for version in allowance.versions)
-        found.update(ports_name(ports) for _protocol, ports in allowance.ports)
-    return found
-
-
 def ports_name(ports: tuple[str, ...]) -> str:
     """Of the set of these ports."""
     return f"ports_{hashlib.sha256(' '.join(ports).encode()).hexdigest()[:16]}"

@@ -12,10 +12,11 @@ from typing import Any
 
 from .._errors import InvalidArgument
 from . import claims, fields
+from .bound import Bound
 from .fields import IPAddress
 from .forward import PortForward, port_forwards
 from .network import derived_mac
-from .policy import DEFAULT, Policy, PolicyRequest, sandbox_policy, set_names, with_policy
+from .policy import DEFAULT, Policy, PolicyRequest, sandbox_policy, with_policy
 
 NAMESPACES = ("net", "ipc", "uts", "pid")
 DEFAULT_NAMESPACES = ("net", "ipc", "uts")
@@ -115,7 +116,7 @@ class Sandbox:
             yield claims.root(root)
         for item in self.attachments if self.policies else ():
             yield claims.bound(item.network)
-        for name in set_names(self.policies):
+        for name in Bound(self.policies).set_names():
             yield claims.destinations(name)
         for forward in self.port_forwards:
             for number in forward.host_ports:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from . import files, paths
 
-_FORMAT = 2
+_FORMAT = 3
 """More with each claim that sandboxes did not make before: an index of an older release knows nothing of it."""
 
 

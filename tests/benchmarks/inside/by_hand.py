@@ -18,6 +18,7 @@ import time
 
 from ansible_collections.podnet.linux.plugins.module_utils._host import netlink, syscalls
 from ansible_collections.podnet.linux.plugins.module_utils._host.netlink import attribute, nested, number, text
+from quiet import rest
 
 _NETNS = "/run/netns"
 _UP = 1
@@ -54,12 +55,14 @@ def floor(count: int) -> tuple[float, float]:
         port = socket.if_nametoindex(f"floor{pod + 1}")
         host.ask(_NEWLINK, _link.pack(0, 0, port, _UP, _UP) + number(10, bridge))
     end = time.perf_counter()
+    rest(count)
+    going = time.perf_counter()
     for pod in range(count):
         syscalls.umount(f"{_NETNS}/floor-{pod}", syscalls.MNT_DETACH)
         os.unlink(f"{_NETNS}/floor-{pod}")
     host.ask(_DELLINK, _link.pack(0, 0, bridge, 0, 0))
     gone = time.perf_counter()
-    return end - start, gone - end
+    return end - start, gone - going
 
 
 def sequence(count: int) -> tuple[float, float]:
@@ -83,12 +86,14 @@ def sequence(count: int) -> tuple[float, float]:
         run(*inside, "link", "set", "lo", "up")
         run(*inside, "route", "add", "default", "via", "10.94.255.254")
     end = time.perf_counter()
+    rest(count)
+    going = time.perf_counter()
     for pod in range(count):
         run("ip", "link", "del", f"hand{pod + 1}")
         run("ip", "netns", "del", f"hand-{pod}")
     gone = time.perf_counter()
     run("ip", "link", "del", "hand0")
-    return end - start, gone - end
+    return end - start, gone - going
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation impo
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import PolicyRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
+from quiet import rest
 
 NETWORK = "bench0"
 
@@ -101,19 +102,6 @@ def lease(first: int, count: int) -> None:
 def drift(expected: int) -> None:
     found = describe_sandboxes(Settings(), lambda _item: True)
     assert len(found) == expected and all(item["state"] == "running" for item in found)
-
-
-def rest() -> float:
-    """Until PID 1 has nothing to do any more: systemd goes on for seconds about what many pods have brought. No seconds at all."""
-    deadline, quiet, last = time.monotonic() + 15, 0, -1
-    while quiet < 5 and time.monotonic() < deadline:
-        with open("/proc/1/stat", encoding="utf-8") as file:
-            words = file.read().rpartition(")")[2].split()
-        spent = int(words[11]) + int(words[12])
-        quiet = quiet + 1 if spent == last else 0
-        last = spent
-        time.sleep(0.2)
-    return 0.0
 
 
 OPERATIONS: dict[str, Callable[..., float | None]] = {
