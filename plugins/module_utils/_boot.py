@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from ._errors import PodnetError
-from ._host import apply  # noqa: F401  # all of the program is read at once: it may be replaced while this waits for the lock
 from ._restore import Restored, run_restore
-from ._session import Settings
+from ._session import Settings, applier
 
 LOCK_TIMEOUT = 300.0
 _ERROR, _WARNING, _INFO = 3, 4, 6
@@ -34,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     restore.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
     restore.add_argument("--lock-timeout", type=float, default=LOCK_TIMEOUT, metavar="SECONDS", help="how long to wait for other runs")
     options = parser.parse_args(argv)
+    # All of the program is read now: it may be replaced while this waits for the lock.
+    applier()
     try:
         restored = run_restore(Settings(check=options.check, lock_timeout=options.lock_timeout), rules_only=options.rules)
     except (PodnetError, OSError) as error:

@@ -66,10 +66,7 @@ class Session:
             self._settings.before(len(plan.steps))
         if not self._settings.check:
             if plan.changed:
-                # Not above: a quarter of the engine, which a run without changes has no use for.
-                from ._host.apply import apply
-
-                apply(plan, self.machine, self._settings.after)
+                applier()(plan, self.machine, self._settings.after)
             # All is done by now; these only save the next run work.
             with suppress(OSError):
                 self.machine.tables.remember(self.machine.records.signature)
@@ -85,6 +82,13 @@ class Session:
 
     def outcome(self, plan: Plan, results: list[Result]) -> Outcome:
         return Outcome(plan.changed, [change.as_diff() for change in plan.changes], results, list(plan.warnings))
+
+
+def applier() -> Callable[..., None]:
+    """What performs plans, imported by the first who asks: a quarter of the engine, which a run without changes has no use for."""
+    from ._host.apply import apply
+
+    return apply
 
 
 @contextmanager
