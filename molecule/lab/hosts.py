@@ -22,7 +22,7 @@ from .kernel import Flag, Namespace
 from .place import Host, Lab, write
 
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
-_INOTIFY_PER_HOST = 8
+_INOTIFY_PER_HOST = 5
 _STOP_SECONDS = 90
 
 
@@ -32,13 +32,13 @@ def up(lab: Lab, hosts: Sequence[Host], seconds: float) -> None:
     with lab.locked():
         _make(lab)
         _refuse_changes(lab, hosts)
+        _refuse_too_many(lab, hosts)
         # All first: each of them knows the names of all.
         for host in hosts:
             lab.save(host)
         for host in hosts:
             provision.provision(lab, host)
         provision.publish_host_keys(lab)
-        _allow_inotify(lab)
         for host in hosts:
             if not pid(lab, host.name):
                 supervisor.start(lab, host)
@@ -72,7 +72,6 @@ def _down_all(lab: Lab) -> None:
         return
     cgroups.end_all(lab)
     _end_clients(lab)
-    _restore_inotify(lab)
     for mount in reversed(kernel.mounts()):
         if Path(mount.target).is_relative_to(lab.base):
             kernel.unmount(Path(mount.target))
@@ -164,6 +163,19 @@ def _refuse_changes(lab: Lab, hosts: Sequence[Host]) -> None:
                 raise LabError(f"{host.name} and {other.name} cannot both be {host.address}")
 
 
+def _refuse_too_many(lab: Lab, hosts: Sequence[Host]) -> None:
+    """Each systemd takes four or five of the inotify instances that the machine lets root have, for all that runs on it."""
+    names = {host.name for host in hosts if host.init == "systemd"}
+    names |= {name for name in lab.names() if lab.load(name).init == "systemd"}
+    allowed = int(_INOTIFY.read_text())
+    if len(names) * _INOTIFY_PER_HOST > allowed:
+        most = allowed // _INOTIFY_PER_HOST
+        raise LabError(
+            f"{len(names)} hosts with a systemd are too many: fs.inotify.max_user_instances is {allowed} on this machine, enough for"
+            f" {most}; raise it, or take --init sshd"
+        )
+
+
 def _running(lab: Lab, name: str) -> int:
     lab.load(name)
     # Without this, a command for a host could only end up on the machine.
@@ -245,23 +257,3 @@ def _end_clients(lab: Lab) -> None:
         with suppress(OSError):
             if (process / "ns/net").stat().st_ino == underlay_inode:
                 os.kill(int(process.name), signal.SIGKILL)
-
-
-def _allow_inotify(lab: Lab) -> None:
-    """Each systemd takes some of root's inotify instances; what the machine allows is enough for a dozen hosts."""
-    wanted = _INOTIFY_PER_HOST * sum(lab.load(name).init == "systemd" for name in lab.names()) + 32
-    allowed = int(_INOTIFY.read_text())
-    if allowed < wanted:
-        saved = lab.base / "inotify"
-        before = saved.read_text().split()[0] if saved.exists() else str(allowed)
-        write(saved, f"{before} {wanted}")
-        _INOTIFY.write_text(str(wanted))
-
-
-def _restore_inotify(lab: Lab) -> None:
-    saved = lab.base / "inotify"
-    if saved.exists():
-        before, ours = saved.read_text().split()
-        # Unless somebody has changed it since.
-        if _INOTIFY.read_text().strip() == ours:
-            _INOTIFY.write_text(before)
