@@ -19,7 +19,7 @@ from pathlib import Path
 from . import cgroups, kernel, needs, provision, supervisor, underlay
 from .errors import LabError
 from .kernel import Flag, Namespace
-from .place import Host, Lab, write
+from .place import Host, Lab
 
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_PER_HOST = 5
