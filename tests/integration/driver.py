@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.podnet.linux.plugins.module_utils._engine import (
+    describe_sandboxes,
     run_networks,
     run_policies,
     run_prune,
     run_sandboxes,
 )
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
-from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink, programs
+from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink, nf_tables, programs
 from ansible_collections.podnet.linux.plugins.module_utils._host.links import Links
 from ansible_collections.podnet.linux.plugins.module_utils._leasing import run_allocations
 from ansible_collections.podnet.linux.plugins.module_utils._restore import run_restore
@@ -40,9 +41,6 @@ DISTRIBUTION = ("README.sysctl", "99-sysctl.conf")
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/force_forwarding")
 VOLATILE = ("ifindex", "link_index", "link_netnsid", "link", "iif", "designated_bridge", "stats64", "group", "txqlen")
 
-GET_GENERATION = 10 << 8 | 16
-"""NFT_MSG_GETGEN: how many transactions of nftables there were."""
-
 
 class Injected(PodnetError):
     """The fault."""
@@ -57,9 +55,10 @@ def main() -> None:
     elif scenario.get("connections"):
         with closing(netlink.Socket(netlink.NETFILTER)) as asked:
             print(json.dumps([asdict(entry[0]) for version in (4, 6) for entry in conntrack.tracked(asked, version)], default=str))
+    elif scenario.get("chains"):
+        print(json.dumps(nf_tables.chains()))
     elif scenario.get("transactions"):
-        with closing(netlink.Socket(netlink.NETFILTER)) as asked:
-            print(int.from_bytes(netlink.attributes(asked.ask(GET_GENERATION, bytes(4))[0], 4)[1], "big"))
+        print(nf_tables.generation())
     elif "sequence" in scenario:
         print(json.dumps([run(step) for step in scenario["sequence"]], default=str))
     elif "faults" in scenario:
@@ -202,6 +201,8 @@ def perform(scenario: dict[str, Any], settings: Settings) -> Any:
         return run_allocations([AllocationRequest.from_options(item) for item in scenario["allocations"]], settings)
     if "policies" in scenario:
         return run_policies([PolicyRequest.from_options(item) for item in scenario["policies"]], settings)
+    if scenario.get("look"):
+        return Outcome(False, [], describe_sandboxes(settings, lambda _item: True))
     if scenario.get("restore"):
         return Outcome(*_restored(settings))
     return run_prune(settings)

@@ -369,3 +369,26 @@ def test_a_zone_of_ours_that_does_not_let_through(lan: Host) -> None:
     lan.sh("firewall-cmd -q --panic-on")
     assert lan.refused("bridge_network", **NETWORK)["reason"] == "kernel_error"
     assert not lan.sh("find /etc/firewalld -name 'podnet*'")
+
+
+HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
+
+
+def test_the_kernel_tells_of_the_chains_that_nft_lists(pods0: Host) -> None:
+    pods0.sh(
+        "nft 'table inet one { chain a { type filter hook forward priority -7; policy drop; }; chain b { }; };"
+        " table ip two { chain c { type nat hook postrouting priority srcnat; }; }; table ip6 three { chain d { type route hook output"
+        " priority mangle; policy accept; }; }; table bridge four { chain e { type filter hook forward priority 0; }; };"
+        " table arp five { chain f { type filter hook input priority 0; }; }'"
+    )
+    listed = [item["chain"] for item in pods0.json("nft", "-j", "list", "chains")["nftables"] if "chain" in item]
+    wanted = [
+        [
+            *(item["family"], item["table"], item["name"], item.get("type", "")),
+            *(HOOKS.get(item.get("hook")), item.get("prio", 0), item.get("policy") == "drop"),
+        ]
+        for item in listed
+        if item["family"] in ("inet", "ip", "ip6")
+    ]
+    told = pods0.drive({"chains": True})
+    assert len(told) > 10 and sorted(told, key=str) == sorted(wanted, key=str)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
 
 from .._plan.firewall import FIREWALLD
 from .._plan.foreign import ForeignChain, Match, Rule
@@ -15,11 +14,10 @@ from .._plan.observed import Lazy
 from .._plan.ruleset import NAME, PRIORITY
 from .._store import files
 from . import firewalld, iptables, nft_json, programs
+from .nf_tables import FORWARD, POSTROUTING, Chain
 
 OFFERS = ("DOCKER-USER", "ufw-user-forward", "ufw6-user-forward")
 """Chains that are there for an administrator's own rules, looked at ahead of the rest."""
-
-Chain = dict[str, Any]
 
 _VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}
 _TOOLS = {"ip": "iptables-nft", "ip6": "ip6tables-nft"}
@@ -29,25 +27,19 @@ _LEGACY_CHAINS = {"mangle": (("FORWARD", False), ("POSTROUTING", True)), "filter
 _LEGACY = (("iptables-legacy", 4, "ip_tables_names"), ("ip6tables-legacy", 6, "ip6_tables_names"))
 
 
-def listed_chains() -> list[Chain]:
-    """All of nftables, without their rules."""
-    return [item for kind, item in nft_json.listed("chains") if kind == "chain"]
-
-
 def forward_chains(chains: list[Chain]) -> tuple[ForeignChain, ...]:
-    """Those that see what is forwarded, out of ``chains`` and of the older tables that nftables knows nothing of."""
+    """Those that see what is forwarded, out of ``chains``, all of nftables, and of the older tables that nftables knows nothing of."""
     return (*(_nftables(chain, chains) for chain in chains if _sees_forwarded(chain)), *_legacy())
 
 
 def _sees_forwarded(chain: Chain) -> bool:
-    ours = chain["table"] == NAME
-    return chain["family"] in _VERSIONS and not ours and chain.get("type") == "filter" and chain["hook"] in ("forward", "postrouting")
+    return chain.table != NAME and chain.kind == "filter" and chain.hook in (FORWARD, POSTROUTING)
 
 
 def _nftables(chain: Chain, chains: list[Chain]) -> ForeignChain:
-    family, table, name = chain["family"], chain["table"], chain["name"]
-    marked = chain["hook"] == "postrouting" or chain["prio"] > PRIORITY
-    others = {item["name"] for item in chains if (item["family"], item["table"]) == (family, table)}
+    family, table, name = chain.family, chain.table, chain.name
+    marked = chain.hook == POSTROUTING or chain.priority > PRIORITY
+    others = {item.name for item in chains if (item.family, item.table) == (family, table)}
     tool = _TOOLS.get(family, "nft") if name in ("FORWARD", "POSTROUTING") else "nft"
     offer = next((offer for offer in OFFERS if offer in others), None) if tool != "nft" and table == "filter" else None
     if offer is not None:
@@ -59,7 +51,7 @@ def _nftables(chain: Chain, chains: list[Chain]) -> ForeignChain:
         versions=_VERSIONS[family],
         tool=FIREWALLD if (family, table) == firewalld.TABLE else tool,
         name=name,
-        drops=chain.get("policy") == "drop",
+        drops=chain.drops,
         marked=marked,
         offer=offer if known is not None else None,
         ours=known.ours.get(offer or "", 0) if known is not None else 0,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import Any
 
 from .._errors import KernelError
 from .._plan.firewall import ZONE
@@ -16,6 +15,7 @@ from .._plan.foreign import Rule
 from .._plan.observed import Zones
 from .._store import files
 from . import nft_json, programs
+from .nf_tables import Chain
 
 TABLE = ("inet", "firewalld")
 _CMD = "firewall-cmd"
@@ -28,14 +28,14 @@ _DESCRIPTION = "Networks of podnet.linux, whose own rules decide about them"
 _INTERFACE = re.compile(r'<interface name="([^"]+)"')
 
 
-def zones(chains: list[dict[str, Any]]) -> Zones | None:
+def zones(chains: list[Chain]) -> Zones | None:
     """What its rules say now, without asking the daemon; ``chains``: all of nftables.
 
     Where it is not running, what it keeps of our zone; None where there is nothing of that either. Raises MissingDependency
     where there is something, and firewall-cmd is not installed.
     """
     kept = files.read(_FILE)
-    names = [chain["name"] for chain in chains if (chain["family"], chain["table"]) == TABLE]
+    names = [chain.name for chain in chains if (chain.family, chain.table) == TABLE]
     own = kept is not None and _DESCRIPTION in kept
     if not names and not own:
         return None

@@ -20,7 +20,7 @@ from .._plan.resolver import MARK, resolver_paths
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, flows, leases, paths, records
-from . import firewall, firewalld, namespaces, processes, rootfs, sockets
+from . import firewall, firewalld, namespaces, nf_tables, processes, rootfs, sockets
 from .links import Links
 from .machine import Machine, net_pin, pin
 from .processes import Census
@@ -34,7 +34,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     sandboxes = machine.records.sandboxes()
     shelves = leases.load()
     links = machine.host.table()
-    chains = Lazy(lambda _all: firewall.listed_chains())
+    chains = Lazy(lambda _all: nf_tables.chains())
     routes = tuple((network, links.name_of(index)) for network, index in machine.host.destinations())
 
     resolvers = _resolvers()

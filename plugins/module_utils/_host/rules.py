@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any
@@ -19,18 +18,10 @@ from .._plan.observed import Parts, Ruleset
 from .._plan.ruleset import COMMENT, FAMILIES, NAME, parsed
 from .._spec.fields import IPAddress
 from .._store import files, paths
-from . import namespaces, netlink, programs
+from . import namespaces, nf_tables, programs
 
 OLDEST = (1, 0, 2)
 
-_GET_GENERATION = 10 << 8 | 16
-_GENERATION_ID = 1
-# linux/netfilter/nf_tables.h
-_GET_OBJECT = 10 << 8 | 19
-_FAMILY_HEADER = 4
-_OBJECT_TABLE, _OBJECT_NAME, _OBJECT_TYPE, _OBJECT_DATA = 1, 2, 3, 4
-_COUNTER, _COUNTER_PACKETS = 1, 2
-_SO_NETNS_COOKIE = 71
 _NOTE = f"{paths.RUN}/rules.json"
 _KEYS = {"boot_id", "netns", "generation", "records", "resolvers", "nft", "frame", "canonical"}
 
@@ -55,7 +46,7 @@ class Tables:
 
         Raises NotOurs for a foreign table of our name.
         """
-        self._seen_at, self._commits = _generation(), 0
+        self._seen_at, self._commits = nf_tables.generation(), 0
         self._resolvers = [str(address) for address in resolvers]
         same = {"generation": self._seen_at, "records": signature, "resolvers": self._resolvers}
         if self._seen_at is not None and same.items() <= self._note.items():
@@ -68,7 +59,7 @@ class Tables:
         with contextlib.suppress(StateCorrupt):
             note = files.read_json(_NOTE) or {}
             whole = note.keys() == _KEYS and isinstance(note["frame"], str) and isinstance(note["canonical"], str)
-            if whole and note["boot_id"] == self._boot_id and note["netns"] and note["netns"] == _cookie():
+            if whole and note["boot_id"] == self._boot_id and note["netns"] and note["netns"] == nf_tables.namespace_cookie():
                 return note
         return {}
 
@@ -105,14 +96,7 @@ class Tables:
     @staticmethod
     def counters() -> dict[str, int]:
         """Packets, by the name of each counter of our tables; asked of the kernel, since nft reads all sets before it answers."""
-        with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as nftables:
-            bodies = nftables.dump(_GET_OBJECT, bytes(_FAMILY_HEADER) + netlink.text(_OBJECT_TABLE, NAME))
-        found = {}
-        for item in (netlink.attributes(body, _FAMILY_HEADER) for body in bodies):
-            if int.from_bytes(item[_OBJECT_TYPE], "big") == _COUNTER and netlink.as_text(item[_OBJECT_TABLE]) == NAME:
-                packets = netlink.attributes(item[_OBJECT_DATA])[_COUNTER_PACKETS]
-                found[netlink.as_text(item[_OBJECT_NAME])] = int.from_bytes(packets, "big")
-        return found
+        return nf_tables.counters(NAME)
 
     def remember(self, signature: int) -> None:
         """Note that the tables are what the records of this signature mean, if nobody else has touched any since."""
@@ -120,7 +104,7 @@ class Tables:
             return
         frame, canonical = self._wanted
         count = self._seen_at + self._commits
-        if not frame or count != _generation():
+        if not frame or count != nf_tables.generation():
             files.remove(_NOTE)
             return
         note = {
@@ -132,7 +116,7 @@ class Tables:
             "canonical": canonical,
         }
         if note != {key: self._note.get(key) for key in note}:
-            files.write_json(_NOTE, {**note, "boot_id": self._boot_id, "netns": _cookie()})
+            files.write_json(_NOTE, {**note, "boot_id": self._boot_id, "netns": nf_tables.namespace_cookie()})
 
 
 def _listed() -> Ruleset:
@@ -176,24 +160,6 @@ def _list(families: Sequence[str]) -> str | None:
     if "not supported" in result.stderr:
         raise KernelUnsupported("this kernel has no nf_tables for the families inet and bridge; load the modules, or use one that has")
     raise KernelError(f"nft cannot list the tables {NAME}: {_first_line(result.stderr)}")
-
-
-def _generation() -> int | None:
-    """The number of the last transaction in this network namespace; None where the kernel does not tell namespaces apart."""
-    if _cookie() is None:
-        return None
-    with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as nftables:
-        (answer,) = nftables.ask(_GET_GENERATION, bytes(4))
-    return int.from_bytes(netlink.attributes(answer, 4)[_GENERATION_ID], "big")
-
-
-def _cookie() -> int | None:
-    """What no other network namespace of this boot has or had (Linux 5.14)."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
-        try:
-            return int.from_bytes(any_socket.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
-        except OSError:
-            return None
 
 
 @cache
