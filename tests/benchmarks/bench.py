@@ -201,9 +201,10 @@ def main() -> int:
     }
     (OUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     (OUT / "table.md").write_text(text + "\n")
+    (OUT / "profiles.md").write_text(report.profiles(profiles) + "\n")
     (OUT / "chart.svg").write_text(report.chart(bench.results))
     print("", text, "", *lines, sep="\n")
-    print(f"\n{about['cpus']} x {about['cpu']}, Linux {about['kernel']}; results.json, table.md and chart.svg are in {OUT}")
+    print(f"\n{about['cpus']} x {about['cpu']}, Linux {about['kernel']}; results.json, table.md, profiles.md and chart.svg are in {OUT}")
     return 1 if any(line.endswith("MISSED") for line in lines) else 0
 
 

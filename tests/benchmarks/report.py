@@ -13,6 +13,7 @@ from html import escape
 
 from rows import COLUMNS, TARGETS, Results
 
+_WORTH_A_WORD = 0.03
 _CHARTED = "create 200 pods"
 _WIDTH, _BAR, _LEFT = 860, 26, 330
 
@@ -46,6 +47,16 @@ def targets(found: Mapping[str, float], before: Mapping[str, float]) -> list[str
         missed = "" if target.reached(found[target.name]) else " MISSED"
         lines.append(f"{target.name}: {found[target.name]:.2f} ({target.bound}{earlier}){missed}")
     return lines
+
+
+def profiles(found: Mapping[str, Mapping[str, float]]) -> str:
+    """Markdown: of one run of each row the milliseconds, and what takes most of them."""
+    lines = ["| | ms | where they go |", "|---|---:|---|"]
+    for row, times in found.items():
+        whole = sum(times.values())
+        most = [f"{name} {took:.1f}" for name, took in times.items() if took >= whole * _WORTH_A_WORD]
+        lines.append(f"| {row} | {whole:.1f} | {', '.join(most)} |")
+    return "\n".join(lines)
 
 
 def chart(results: Results) -> str:

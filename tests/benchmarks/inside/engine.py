@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -110,13 +109,22 @@ OPERATIONS: dict[str, Callable[..., float | None]] = {
 
 def timed(operation: Callable[..., float | None], *arguments: Any) -> float:
     """Seconds, in a child of this process; those that the operation has measured itself, if it has."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        measured = operation(*arguments)
+        return time.perf_counter() - start if measured is None else measured
+
+    return float(in_child(run, f"{operation.__name__}{arguments}"))
+
+
+def in_child(run: Callable[[], Any], name: str) -> Any:
+    """What it returns, by way of JSON; in a child of this process, which has not run anything yet."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        start = time.perf_counter()
         try:
-            measured = operation(*arguments)
-            os.write(write, struct.pack("d", time.perf_counter() - start if measured is None else measured))
+            os.write(write, json.dumps(run()).encode())
         finally:
             os._exit(0)
     os.close(write)
@@ -124,8 +132,8 @@ def timed(operation: Callable[..., float | None], *arguments: Any) -> float:
         data = file.read()
     os.waitpid(pid, 0)
     if not data:
-        sys.exit(f"{operation.__name__}{arguments} failed")
-    return float(struct.unpack("d", data)[0])
+        sys.exit(f"{name} failed")
+    return json.loads(data)
 
 
 def main() -> None:
