@@ -80,6 +80,7 @@ EXAMPLES = r"""
     podnet_sandbox: web
 """
 
+import json
 import shlex
 from typing import Any
 
@@ -96,7 +97,7 @@ for file in /run/podnet/sandboxes/*/name; do
     id=${{{{id##*/}}}}
     if [ "$id" = "$sandbox" ] || [ "$(cat "$file" 2>/dev/null)" = "$sandbox" ]; then directory=/run/podnet/sandboxes/$id; fi
 done
-if [ -z "$directory" ]; then echo "{NOT_FOUND} $sandbox on this host" >&2; exit 1; fi
+if [ -z "$directory" ]; then echo "{NOT_FOUND} $sandbox on this host" >&2; printf "%s\n" {{refusal}}; exit 1; fi
 set --
 for kind in ipc uts; do [ ! -e "$directory/$kind" ] || set -- "$@" "--$kind=$directory/$kind"; done
 exec nsenter "$@" -- ip netns exec "$(cat "$directory/ns_name")" {{switch}}/bin/sh -c {{command}}
@@ -132,6 +133,9 @@ class BecomeModule(BecomeBase):  # type: ignore[misc]  # ansible-core ships no t
         switch = "" if user == "root" else f'setpriv --reuid={quoted} --regid="$(id -g {quoted})" --init-groups -- '
         # One word of the shell's already, where it announces that it got there.
         word = self._build_success_command(cmd, shell, noexe=True) if shell and self.success else shlex.quote(cmd)
-        script = _ENTER.format(sandbox=shlex.quote(self.get_option("sandbox")), switch=switch, command=word).strip()
+        sandbox = self.get_option("sandbox")
+        # What Ansible takes for the module's own result.
+        refusal = json.dumps({"failed": True, "msg": f"{NOT_FOUND} {sandbox} on this host", "reason": "not_found"})
+        script = _ENTER.format(sandbox=shlex.quote(sandbox), refusal=shlex.quote(refusal), switch=switch, command=word).strip()
         root = " ".join(map(shlex.quote, shlex.split(self.get_option("become_exe"))))
         return f'if [ "$(id -u)" = 0 ]; then set --; else set -- {root}; fi; "$@" /bin/sh -c {shlex.quote(script)}'

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from ._errors import StateCorrupt
 from ._host.machine import Machine, require_privileges
 from ._host.observe import observe, observe_books
 from ._plan.draft import Draft, Plan
@@ -96,7 +97,12 @@ def host_session(settings: Settings, *, debris: bool = False) -> Iterator[Sessio
     """For networks, sandboxes and policies. Raises NotPermitted, LockTimeout."""
     require_privileges()
     with locked_machine(settings, paths.LOCK) as machine:
-        yield Session(machine, settings, lambda seen: observe(seen, debris=debris))
+        try:
+            yield Session(machine, settings, lambda seen: observe(seen, debris=debris))
+        except StateCorrupt as error:
+            # All at once: each has to be seen to before anything can be done.
+            texts = {str(error): None, **{str(other): None for other in machine.records.unreadable().values()}}
+            raise StateCorrupt("; ".join(texts)) from None
 
 
 @contextmanager

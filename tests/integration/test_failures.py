@@ -167,3 +167,18 @@ def test_programs_are_not_taken_from_the_callers_path(pods0: Host) -> None:
     path = f"{evil}:{pods0.env['PATH']}"
     pods0.must(pods0.play(task("pod_sandbox", name="web", network="pods0"), env={"PATH": path})[0])
     assert not os.path.exists(pods0.tmp / "hit")
+
+
+def test_all_records_that_cannot_be_read_are_named_at_once(pods0: Host) -> None:
+    pods0.do("pod_sandbox", sandboxes=[{"name": name, "network": "pods0"} for name in ("one", "two", "three")])
+    paths = pods0.sh("ls /var/lib/podnet/sandboxes/*.json").split()
+    pods0.sh(f"truncate -s 9 {paths[0]}; echo '[]' >{paths[2]}")
+    for module, options in (("pod_sandbox_info", {}), ("pod_sandbox", {"name": "four", "network": "pods0"}), ("prune", {})):
+        told = pods0.refused(module, **options)
+        assert told["reason"] == "state_corrupt" and all(path in told["msg"] for path in (paths[0], paths[2])), told
+        assert paths[1] not in told["msg"]
+    # What the message says helps.
+    pods0.sh(f"rm {paths[0]} {paths[2]}")
+    assert pods0.do("prune")["pruned"]
+    (left,) = pods0.do("pod_sandbox_info")["sandboxes"]
+    assert left["state"] == "running" and left["problems"] == []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,17 @@ def test_the_page_of_a_role_names_every_option(role: str) -> None:
 def test_a_role_says_who_it_is(role: str) -> None:
     info = load(ROOT / "roles" / role / "meta" / "main.yml")["galaxy_info"]
     assert info["role_name"] == role and info["description"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_booleans_are_booleans_whoever_gives_them(role: str) -> None:
+    """``-e host_repair=false`` gives a text that is not empty. Modules know that, conditions and templates do not."""
+    for name in (name for name, option in specs(role).items() if option["type"] == "bool"):
+        for path in [*(ROOT / "roles" / role).glob("tasks/*.yml"), *(ROOT / "roles" / role).glob("vars/*.yml"), *PLAYBOOKS]:
+            for line in path.read_text().splitlines():
+                whole = re.sub(rf'"{{{{ {name} }}}}"', "", line)
+                if "force" not in line:  # a module's option in a dict
+                    assert not re.search(rf"\b{name}\b(?! \| bool)", whole), (path, line)
 
 
 @pytest.mark.parametrize("kind", WHOLE)
