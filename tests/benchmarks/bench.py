@@ -163,7 +163,7 @@ class Bench:
                 self.note("memory of an idle pod, its processes (kB PSS)", column, own)
                 self.note("memory of an idle pod, the kernel's share (kB)", column, kernel)
 
-    def everything(self) -> dict[str, Any]:
+    def everything(self) -> None:
         for number in range(ROUNDS):
             self.say(f"round {number + 1} of {ROUNDS}")
             for size in SIZES:
@@ -178,6 +178,8 @@ class Bench:
         self.leases()
         self.traffic()
         self.memory()
+
+    def profiles(self) -> dict[str, dict[str, float]]:
         self.say("profiles")
         return dict(self._machine.run("profiles.py"))
 
@@ -186,26 +188,29 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     with Machine() as machine:
         bench = Bench(machine)
-        profiles = bench.everything()
-    text = report.table(bench.results, machine.missing)
-    ratios = report.ratios(bench.results)
+        bench.everything()
+        lines = _written(bench.results, machine.missing)
+        (OUT / "profiles.md").write_text(report.profiles(bench.profiles()) + "\n")
+    print("", (OUT / "table.md").read_text(), *lines, sep="\n")
+    print(f"\n{os.cpu_count()} x {_cpu()}, Linux {platform.release()}; table.md, results.json, profiles.md and chart.svg are in {OUT}")
+    return 1 if any(line.endswith("MISSED") for line in lines) else 0
+
+
+def _written(results: dict[str, dict[str, list[float]]], missing: dict[str, str]) -> list[str]:
+    """Table, chart and all that was measured, on disk; what came of the ratios, line by line."""
+    ratios = report.ratios(results)
     lines = report.targets(ratios, _before())
-    about = {"kernel": platform.release(), "cpus": os.cpu_count(), "cpu": _cpu(), "python": platform.python_version()}
     found = {
-        "machine": about,
-        "missing": machine.missing,
-        "medians": {row: {column: statistics.median(v) for column, v in cells.items()} for row, cells in bench.results.items()},
-        "rounds": bench.results,
+        "machine": {"kernel": platform.release(), "cpus": os.cpu_count(), "cpu": _cpu(), "python": platform.python_version()},
+        "missing": missing,
+        "medians": {row: {column: statistics.median(v) for column, v in cells.items()} for row, cells in results.items()},
+        "rounds": results,
         "ratios": ratios,
-        "profiles_ms": profiles,
     }
     (OUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-    (OUT / "table.md").write_text(text + "\n")
-    (OUT / "profiles.md").write_text(report.profiles(profiles) + "\n")
-    (OUT / "chart.svg").write_text(report.chart(bench.results))
-    print("", text, "", *lines, sep="\n")
-    print(f"\n{about['cpus']} x {about['cpu']}, Linux {about['kernel']}; results.json, table.md, profiles.md and chart.svg are in {OUT}")
-    return 1 if any(line.endswith("MISSED") for line in lines) else 0
+    (OUT / "table.md").write_text(report.table(results, missing) + "\n")
+    (OUT / "chart.svg").write_text(report.chart(results))
+    return lines
 
 
 def _before() -> dict[str, float]:

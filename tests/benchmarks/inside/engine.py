@@ -71,7 +71,8 @@ def by_operation(run: Callable[[Settings], object]) -> dict[str, float]:
         last[:] = time.perf_counter(), 1
 
     run(Settings(after=note))
-    times["result"] = time.perf_counter() - last[0]
+    # Without any operation, planning is all there was.
+    times["result" if last[1] else "plan"] = time.perf_counter() - last[0]
     return times
 
 

@@ -90,8 +90,14 @@ def _loading() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         archive = Path(directory) / "sent.zip"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
-            for path in (root / "ansible_collections").rglob("*.py"):
-                written.write(path, path.relative_to(root))
+            sources = [path.relative_to(root) for path in (root / "ansible_collections").rglob("*.py")]
+            for path in sources:
+                written.write(root / path, path)
+            for package in sorted(
+                {parent for path in sources for parent in path.parents if parent.name}
+                - {path.parent for path in sources if path.name == "__init__.py"}
+            ):
+                written.writestr(f"{package}/__init__.py", "")
         engine = "ansible_collections.podnet.linux.plugins.module_utils._engine"
         return {
             "Python itself": _seconds("pass", archive),
