@@ -103,8 +103,11 @@ def count() -> Counter[str]:
     kinds = {"open": "files", "subprocess.Popen": "programs", "os.posix_spawn": "pauses", "os.fork": "forks"}
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
-        # What Python opens to import something is not the run's, and /proc is asked until a process is what it is to be.
-        if event in kinds and not re.search(r"[.](py|so)|^/proc/", str(arguments[0]) if event == "open" else ""):
+        # What Python opens to import something is not the run's, /proc is asked until a process is what it is to be, and a
+        # descriptor is open already.
+        if event == "open" and (isinstance(arguments[0], int) or re.search(r"[.](py|so)|^/proc/", str(arguments[0]))):
+            return
+        if event in kinds:
             counts[kinds[event]] += 1
 
     sys.addaudithook(heard)

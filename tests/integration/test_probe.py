@@ -73,9 +73,11 @@ def test_what_answers_and_what_is_denied(lan: Host, pods: dict[str, dict[str, An
 
 def test_a_policy_may_take_its_time_to_count(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
     """As on a busy host, where packets wait for their turn."""
-    lan.sh(f"ip route add default via {LAN[0]}; (echo 'flush map inet podnet policies4'; nft list map inet podnet policies4) > /tmp/back")
+    lan.sh(
+        f"ip route add default via {LAN[0]}; (echo 'flush map inet podnet policies4'; nft list map inet podnet policies4) > {lan.tmp}/back"
+    )
     lan.sh("nft flush map inet podnet policies4")
-    lan.start("sh", "-c", "sleep 3; nft -f /tmp/back")
+    lan.start("sh", "-c", f"sleep 3; nft -f {lan.tmp}/back")
     tried = lan.do("pod_probe", patience=20)
     assert tried["passed"], tried
     # What never counts is not waited for each time.
