@@ -122,13 +122,14 @@ def run_changes(module: AnsibleModule, singular: str, plural: str, load: Callabl
         from ._progress import Progress
 
         # A module cannot show anything before its end; the host's log can.
-        progress = Progress(module.log)
+        progress = Progress(module.log, check=module.check_mode)
         outcome = change(requests, settings_of(module, check=module.check_mode, before=progress.begin, after=progress.after))
         result: dict[str, Any] = {"changed": outcome.changed, "warnings": outcome.warnings, "diff": outcome.diffs}
         if items is None:
             result[singular] = {key: value for key, value in outcome.results[0].items() if key != "changed"}
         else:
             result[plural] = outcome.results
+        progress.end()
         if module._verbosity > 0:
             result["operations"] = progress.operations
         return result

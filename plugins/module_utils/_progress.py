@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ._plan.operations import Operation
 
@@ -16,16 +16,23 @@ _EVERY = 2.0
 class Progress:
     """Told of a plan's operations, it counts and times them. ``say`` gets a line every other second of a long run."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], *, check: bool = False) -> None:
         self._say = say
+        self._check = check
         self._total = self._done = 0
         self._last = self._said = time.monotonic()
         self._kinds: dict[str, list[float]] = {}
 
-    def begin(self, total: int) -> None:
-        """There are so many operations to perform; so far was looking and planning."""
-        self._total = total
-        self._note("look and plan")
+    def begin(self, planned: Sequence[Operation]) -> None:
+        """What is to be performed; so far was waiting, looking and planning. In check mode that is all, and takes no time."""
+        self._total = len(planned)
+        self._note("wait, look and plan")
+        for operation in planned if self._check else ():
+            self._kinds.setdefault(type(operation).__name__, [0, 0.0])[0] += 1
+
+    def end(self) -> None:
+        """Behind the last one: looking again, and the answer."""
+        self._note("look again and answer")
 
     def after(self, operation: Operation) -> None:
         """One is done."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,13 +36,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run. ``before`` is called with the number of operations ahead of them, ``after`` behind each."""
+    """How to run. ``before`` is called with the operations ahead of them, ``after`` behind each that was performed."""
 
     check: bool = False
     lock_timeout: float = 30.0
     exclusive: bool = False
     force: bool = False
-    before: Callable[[int], None] | None = None
+    before: Callable[[Sequence[Operation]], None] | None = None
     after: Callable[[Operation], None] | None = None
 
 
@@ -64,7 +64,7 @@ class Session:
         plan_it(self.planned)
         plan = self.planned.finish()
         if self._settings.before is not None:
-            self._settings.before(len(plan.steps))
+            self._settings.before([operation for _phase, operation in plan.steps])
         if not self._settings.check:
             if plan.changed:
                 applier()(plan, self.machine, self._settings.after)

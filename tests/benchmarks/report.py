@@ -31,7 +31,7 @@ def ratios(results: Results) -> dict[str, float]:
     """Of the targets, those that were measured."""
     found = {}
     for target in TARGETS:
-        with suppress(KeyError, statistics.StatisticsError):
+        with suppress(KeyError, ValueError, ZeroDivisionError):
             found[target.name] = target.ratio(results)
     return found
 
@@ -59,11 +59,10 @@ def profiles(found: Mapping[str, Mapping[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def chart(results: Results) -> str:
-    """SVG: what one of 200 pods takes, column by column, on a logarithmic scale."""
-    cells = {column: statistics.median(times) * 1000 / 200 for column, times in results[_CHARTED].items() if times}
-    most = max(cells.values())
-    scale = (_WIDTH - _LEFT - 90) / _log(most)
+def chart(results: Results, missing: Mapping[str, str]) -> str:
+    """SVG: what one of 200 pods takes, column by column, on a logarithmic scale; what is missing, by name."""
+    cells = {column: statistics.median(times) * 1000 / 200 for column, times in results.get(_CHARTED, {}).items() if times}
+    scale = (_WIDTH - _LEFT - 90) / max([_log(value) for value in cells.values()] + [0.1])
     bars = []
     for number, (column, value) in enumerate(sorted(cells.items(), key=lambda item: item[1])):
         top = 40 + number * (_BAR + 8)
@@ -72,7 +71,11 @@ def chart(results: Results) -> str:
         width = max(2.0, _log(value) * scale)
         bars.append(f'<rect x="{_LEFT}" y="{top}" width="{width:.0f}" height="{_BAR}" fill="{"#1f6feb" if ours else "#8b949e"}"/>')
         bars.append(f'<text x="{_LEFT + width + 8:.0f}" y="{top + 18}">{value:.1f} ms</text>')
-    height = 52 + len(cells) * (_BAR + 8)
+    for number, column in enumerate(missing, len(cells)):
+        top = 58 + number * (_BAR + 8)
+        bars.append(f'<text x="{_LEFT - 10}" y="{top}" text-anchor="end">{escape(COLUMNS[column])}</text>')
+        bars.append(f'<text x="{_LEFT}" y="{top}">missing: {escape(missing[column])}</text>')
+    height = 52 + (len(cells) + len(missing)) * (_BAR + 8)
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" font-family="sans-serif" font-size="14">',

@@ -100,12 +100,21 @@ def run(scenario: dict[str, Any]) -> dict[str, Any]:
 def count() -> Counter[str]:
     """What this process does from now on: messages to the kernel, files opened, children, and what these print."""
     counts: Counter[str] = Counter()
-    kinds = {"open": "files", "subprocess.Popen": "programs", "os.posix_spawn": "pauses", "os.fork": "forks"}
+    kinds = {
+        "open": "files",
+        "os.listdir": "files",
+        "os.scandir": "files",
+        "subprocess.Popen": "programs",
+        "os.system": "programs",
+        "os.posix_spawn": "pauses",
+        "os.fork": "forks",
+        "socket.__new__": "sockets",
+    }
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
         # What Python opens to import something is not the run's, /proc is asked until a process is what it is to be, and a
         # descriptor is open already.
-        if event == "open" and (isinstance(arguments[0], int) or re.search(r"[.](py|so)|^/proc/", str(arguments[0]))):
+        if event == "open" and (isinstance(arguments[0], int) or re.search(r"[.](pyc?|so)$|^/proc/", str(arguments[0]))):
             return
         if event in kinds:
             counts[kinds[event]] += 1
@@ -123,6 +132,7 @@ def count() -> Counter[str]:
     def listened(*arguments: Any) -> Any:
         done = run_program(*arguments)
         counts["bytes listed"] += len(done.stdout)
+        counts["words sent"] += sum(len(item.split()) for item in arguments[1:] if isinstance(item, str))
         return done
 
     programs.run = listened

@@ -29,14 +29,18 @@ _LEGACY = (("iptables-legacy", 4, "ip_tables_names"), ("ip6tables-legacy", 6, "i
 
 def forward_chains(chains: list[Chain]) -> tuple[ForeignChain, ...]:
     """Those that see what is forwarded, out of ``chains``, all of nftables, and of the older tables that nftables knows nothing of."""
-    return (*(_nftables(chain, chains) for chain in chains if _sees_forwarded(chain)), *_legacy())
+    tables: dict[tuple[str, str], nft_json.Table] = {}
+    seeing = [chain for chain in chains if _sees_forwarded(chain)]
+    for chain in seeing:
+        tables.setdefault((chain.family, chain.table), nft_json.Table(chain.family, chain.table))
+    return (*(_nftables(chain, chains, tables[chain.family, chain.table]) for chain in seeing), *_legacy())
 
 
 def _sees_forwarded(chain: Chain) -> bool:
     return chain.table != NAME and chain.kind == "filter" and chain.hook in (FORWARD, POSTROUTING)
 
 
-def _nftables(chain: Chain, chains: list[Chain]) -> ForeignChain:
+def _nftables(chain: Chain, chains: list[Chain], listing: nft_json.Table) -> ForeignChain:
     family, table, name = chain.family, chain.table, chain.name
     marked = chain.hook == POSTROUTING or chain.priority > PRIORITY
     others = {item.name for item in chains if (item.family, item.table) == (family, table)}
@@ -56,7 +60,7 @@ def _nftables(chain: Chain, chains: list[Chain]) -> ForeignChain:
         offer=offer if known is not None else None,
         ours=known.ours.get(offer or "", 0) if known is not None else 0,
         # A target that is no chain (LOG, MARK) leads to no rules.
-        chains=Lazy(lambda target: _rules(nft_json.rules(family, table, target), target, told) if target in others else ()),
+        chains=Lazy(lambda target: _rules(listing.rules(target), target, told) if target in others else ()),
     )
 
 

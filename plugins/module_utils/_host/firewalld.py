@@ -42,14 +42,15 @@ def zones(chains: list[Chain]) -> Zones | None:
     programs.required(_CMD, "firewalld")
     if not names:
         return Zones(frozenset(_INTERFACE.findall(kept or "")), frozenset(), own)
+    listing = nft_json.Table(*TABLE)
     bound: dict[str, str] = {}
     for name in filter(_BINDS.fullmatch, names):
-        for rule in _rules(name):
+        for rule in _rules(listing, name):
             zone = _ZONE_OF.fullmatch(rule.target)
             if zone is not None:
                 bound.update((value, zone[1]) for match in rule.matches if match.key == "iifname" for value in match.values)
     ours = frozenset(name for name, zone in bound.items() if zone == ZONE)
-    last = _rules(f"filter_FWD_{ZONE}")[-1:] if f"filter_FWD_{ZONE}" in names else ()
+    last = _rules(listing, f"filter_FWD_{ZONE}")[-1:] if f"filter_FWD_{ZONE}" in names else ()
     sound = not last or last[0] == Rule(verdict="accept")
     return Zones(ours, frozenset(bound) - ours, own, taken=kept is not None and not own, sound=sound)
 
@@ -101,8 +102,8 @@ def _bind(added: tuple[str, ...], removed: tuple[str, ...], *, last: bool, runni
         files.unlink(_BACKUP)
 
 
-def _rules(chain: str) -> list[Rule]:
-    return [rule for rules in nft_json.rules(*TABLE, chain) for rule in rules or ()]
+def _rules(listing: nft_json.Table, chain: str) -> list[Rule]:
+    return [rule for rules in listing.rules(chain) for rule in rules or ()]
 
 
 def _ask(tool: str, *words: str) -> str:

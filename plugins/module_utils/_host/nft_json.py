@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+from functools import cached_property
 from typing import Any
 
 from .._errors import KernelError
@@ -36,7 +37,9 @@ _MOST = 1000
 
 def listed(*words: str) -> list[tuple[str, dict[str, Any]]]:
     """What ``nft list`` shows: the kind of each object, and the object. Raises KernelError, MissingDependency."""
-    result = programs.run([programs.required("nft", "nftables"), "--json", "--stateless", "list", *words])
+    options = [word for word in words if word.startswith("--")]
+    names = [word for word in words if word not in options]
+    result = programs.run([programs.required("nft", "nftables"), "--json", "--stateless", *options, "list", *names])
     try:
         found = json.loads(result.stdout)["nftables"]
     except (ValueError, KeyError):
@@ -44,10 +47,19 @@ def listed(*words: str) -> list[tuple[str, dict[str, Any]]]:
     return [(kind, value) for item in found for kind, value in item.items() if kind != "metainfo"]
 
 
-def rules(family: str, table: str, chain: str) -> list[tuple[Rule, ...] | None]:
-    """Those of one chain, in order: what each of nft's comes to, None for one that only iptables can tell."""
-    found = listed("chain", family, table, chain)
-    return [_rule(item["expr"], (family, table)) for kind, item in found if kind == "rule"]
+class Table:
+    """One of somebody else's, listed once however many of its chains are asked for; without what is in its sets."""
+
+    def __init__(self, family: str, name: str) -> None:
+        self._where = family, name
+
+    def rules(self, chain: str) -> list[tuple[Rule, ...] | None]:
+        """Those of one chain, in order: what each of nft's comes to, None for one that only iptables can tell."""
+        return [_rule(item["expr"], self._where) for item in self._rules if item["chain"] == chain]
+
+    @cached_property
+    def _rules(self) -> list[dict[str, Any]]:
+        return [item for kind, item in listed("--terse", "table", *self._where) if kind == "rule"]
 
 
 def _rule(statements: list[dict[str, Any]], table: tuple[str, str]) -> tuple[Rule, ...] | None:
