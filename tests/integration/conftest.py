@@ -6,7 +6,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from host import Host
+from host import FORK_SERVER, Host
+from talk import LAN
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--ansible", action="store_true", help="run every task through the real ansible-playbook")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    Host.real_ansible = config.getoption("ansible")
+
+
+def pytest_unconfigure() -> None:
+    FORK_SERVER.close()
 
 
 @pytest.fixture
@@ -33,4 +46,7 @@ def lan(host: Host) -> Host:
         "ip -n lan addr add 198.51.100.2/24 dev eth0; ip -n lan addr add 2001:db8:1::2/64 dev eth0 nodad;"
         "ip -n lan link set eth0 up; ip -n lan link set lo up"
     )
+    # The kernel adds the routes of an interface a moment after its carrier has come (net/core/link_watch.c).
+    for neighbour in LAN:
+        host.sh(f"for n in $(seq 100); do ping -c1 -W0.1 -n {neighbour} >/dev/null 2>&1 && exit; done; exit 1")
     return host

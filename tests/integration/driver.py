@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
@@ -47,24 +48,29 @@ class Injected(PodnetError):
 
 
 def main() -> None:
-    scenario = json.load(sys.stdin)
+    print(json.dumps(answer(json.load(sys.stdin)), default=str))
+
+
+def answer(scenario: dict[str, Any]) -> Any:
+    """What the scenario asks for: a picture, a look at one thing, runs of the engine, or a fault behind each operation."""
     if scenario.get("snapshot"):
-        print(json.dumps(snapshot()))
-    elif scenario.get("links"):
-        print(json.dumps(links_and_routes()))
-    elif scenario.get("connections"):
+        return snapshot()
+    if scenario.get("links"):
+        return links_and_routes()
+    if scenario.get("connections"):
         with closing(netlink.Socket(netlink.NETFILTER)) as asked:
-            print(json.dumps([asdict(entry[0]) for version in (4, 6) for entry in conntrack.tracked(asked, version)], default=str))
-    elif scenario.get("chains"):
-        print(json.dumps(nf_tables.chains()))
-    elif scenario.get("transactions"):
-        print(nf_tables.generation())
-    elif "sequence" in scenario:
-        print(json.dumps([run(step) for step in scenario["sequence"]], default=str))
-    elif "faults" in scenario:
-        print(json.dumps(faults(scenario)))
-    else:
-        print(json.dumps(run(scenario), default=str))
+            return [asdict(entry[0]) for version in (4, 6) for entry in conntrack.tracked(asked, version)]
+    if scenario.get("chains"):
+        return nf_tables.chains()
+    if scenario.get("transactions"):
+        return nf_tables.generation()
+    if "at_once" in scenario:
+        return at_once(scenario["at_once"], scenario["kill_each"])
+    if "sequence" in scenario:
+        return [run(step) for step in scenario["sequence"]]
+    if "faults" in scenario:
+        return faults(scenario)
+    return run(scenario)
 
 
 def run(scenario: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +166,11 @@ def hide(names: list[str]) -> None:
 
 def forked(scenario: dict[str, Any]) -> dict[str, Any]:
     """The same in a process of its own, which may be killed; {"died": signal} then."""
+    return _ended(*_begun(scenario))
+
+
+def _begun(scenario: dict[str, Any]) -> tuple[int, int]:
+    """A child that runs the scenario, and the descriptor that its result comes from."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -168,10 +179,24 @@ def forked(scenario: dict[str, Any]) -> dict[str, Any]:
             json.dump(run(scenario), file, default=str)
         os._exit(0)
     os.close(write)
+    return pid, read
+
+
+def _ended(pid: int, read: int) -> dict[str, Any]:
     with os.fdopen(read) as file:
         text = file.read()
     _pid, status = os.waitpid(pid, 0)
     return json.loads(text) if text else {"died": os.WTERMSIG(status)}
+
+
+def at_once(tasks: list[dict[str, Any]], kill_each: int) -> list[dict[str, Any]]:
+    """All these runs in processes of their own at the same time, every so many of them killed on their way."""
+    running = [_begun(task) for task in tasks]
+    for pid, _read in running[::kill_each]:
+        # Each at another point of what it does.
+        time.sleep(0.1)
+        os.kill(pid, signal.SIGKILL)
+    return [_ended(pid, read) for pid, read in running]
 
 
 def faults(scenario: dict[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,23 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import forkserver
+from forkserver import Answer, ForkServer
 
 ROOT = Path(__file__).resolve().parents[2]
 THROWAWAY = ROOT / "tests" / "throwaway"
 CALLBACKS = ROOT / "tests" / "integration" / "callback"
-DRIVER = ROOT / "tests" / "integration" / "driver.py"
 BIN = Path(sys.executable).parent
+PREFIX = "podnet.linux."
+FORK_SERVER = ForkServer()
+KILL = "kill -9 {pid}; while grep -qs '^State:.[^Z]' /proc/{pid}/status; do sleep 0.01; done"
+"""A killed process still runs for a moment; a zombie does not run any more."""
+QUARTET = (True, False, False, True)
+"""Check mode or not, run by run."""
 UNKNOWN = "(known after apply)"
 TIMEOUT = 300
 
@@ -27,7 +36,10 @@ class Failed(AssertionError):
 
 
 class Host:
-    """One host; ``run`` runs a command on it, ``play`` real ansible tasks."""
+    """One host; ``run`` runs a command on it, ``play`` modules, ``playbook`` whatever ansible-playbook can."""
+
+    real_ansible = False
+    """Whether ``play`` goes through ansible-playbook too: ``pytest --ansible``."""
 
     def __init__(self) -> None:
         init = "echo ready; while :; do sleep 3600 & wait $!; done"
@@ -89,16 +101,68 @@ class Host:
             [*self._enter, "--", *argv], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env
         )
 
-    def play(self, *tasks: dict[str, Any], env: dict[str, str] | None = None) -> list[dict[str, Any]]:
-        """Real ansible-playbook: the result of every task. Failures are results here; see ``failed``."""
+    def occupy(self, *enter: str) -> subprocess.Popen[str]:
+        """A process that lives in the namespaces that the command enters, and is there by now."""
+        process = self.start(*enter, "sh", "-c", "echo ready; exec sleep 300")
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        return process
+
+    def kill(self, pid: int | str) -> None:
+        """Kill a process that is not this one's child, and wait for its end."""
+        self.sh(KILL.format(pid=pid))
+
+    def play(self, *tasks: dict[str, Any], env: dict[str, str] | None = None, enter: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The result of every task: modules of this collection, with no keyword but check_mode and diff.
+
+        Each runs as its own process with a real AnsibleModule, without Ansible's controller; see ``playbook`` for the rest,
+        and for all under ``pytest --ansible``. Failures are results here; see ``failed``. ``enter``: a command that runs
+        another one, such as ``unshare``.
+        """
+        if self.real_ansible:
+            return self.playbook(*tasks, env=env, enter=enter)
+        return [self._module_result(env, enter, **_parsed(task)) for task in tasks]
+
+    def playbook(
+        self, *tasks: dict[str, Any], env: dict[str, str] | None = None, enter: Sequence[str] = (), ansible: Path = BIN
+    ) -> list[dict[str, Any]]:
+        """Real ansible-playbook, the one in the directory ``ansible``: the result of every task, whatever it is."""
         book = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"ignore_errors": True, **task} for task in tasks]}]
         path = self.tmp / "play.yml"
         path.write_text(json.dumps(book))
-        done = self.run(str(BIN / "ansible-playbook"), str(path), check=False, env=env)
+        done = self.run(*enter, str(ansible / "ansible-playbook"), str(path), check=False, env=env)
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"task"')]
         if len(lines) != len(tasks):
             raise Failed(f"ansible-playbook: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return [{**line["result"], "failed": line["status"] == "failed"} for line in lines]
+
+    def _module_result(self, env: dict[str, str] | None, enter: Sequence[str], module: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The result of one module, read as the controller reads it."""
+        job = self._job(module, arguments)
+        done: Answer | subprocess.CompletedProcess[str]
+        if enter:
+            done = self.run(*enter, sys.executable, forkserver.__file__, "--once", text=json.dumps(job), check=False, env=env)
+        else:
+            done = FORK_SERVER.run(self.pid, job, {**self.env, **(env or {})})
+        try:
+            result = json.loads(done.stdout)
+        except ValueError:
+            raise Failed(f"{module}: exit {done.returncode}\n{done.stdout}\n{done.stderr}") from None
+        assert (done.returncode != 0) is result.get("failed", False), (module, done)
+        if "warnings" in result:
+            # ansible-core 2.19 and newer send them with the place that they come from.
+            result["warnings"] = [item if isinstance(item, str) else item["event"]["msg"] for item in result["warnings"]]
+        return {"failed": False, **result}
+
+    def start_task(self, task: dict[str, Any]) -> subprocess.Popen[str]:
+        """One module, begun in a process of its own; its result is what it prints."""
+        process = self.start(sys.executable, forkserver.__file__, "--once", stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(self._job(**_parsed(task))))
+        process.stdin.close()
+        return process
+
+    def _job(self, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"module": module, "arguments": {"_ansible_remote_tmp": self.env["ANSIBLE_REMOTE_TMP"], **arguments}}
 
     def do(self, module: str, **options: Any) -> dict[str, Any]:
         """One task that must go well; ``check_mode`` and ``diff`` are the task's, the rest the module's."""
@@ -124,19 +188,10 @@ class Host:
 
     def quartets(self, *steps: tuple[str, dict[str, Any]] | str) -> list[dict[str, Any]]:
         """A quartet for every (module, options), shell scripts in between, all in one playbook; the real runs' results."""
-        tasks: list[dict[str, Any]] = []
-        for step in steps:
-            if isinstance(step, str):
-                tasks.append({"ansible.builtin.shell": step})
-                continue
-            module, options = step
-            for dry in (True, False, False, True):
-                tasks.append(task(module, check_mode=dry, diff=True, **options))
-        results = iter(self.play(*tasks))
+        results = iter(self._results_of(steps))
         reals = []
         for step in steps:
             if isinstance(step, str):
-                self.must(next(results))
                 continue
             dry, real, again, dry_again = (self.must(next(results)) for _run in range(4))
             assert dry["changed"] is real["changed"] is True, (step, dry, real)
@@ -147,6 +202,30 @@ class Host:
             reals.append(real)
         return reals
 
+    def _results_of(self, steps: Sequence[tuple[str, dict[str, Any]] | str]) -> list[dict[str, Any]]:
+        """Run the steps in order: the four results of every (module, options); a shell script must go well."""
+        runs = [
+            [{"ansible.builtin.shell": step}]
+            if isinstance(step, str)
+            else [task(step[0], check_mode=dry, diff=True, **step[1]) for dry in QUARTET]
+            for step in steps
+        ]
+        results: list[dict[str, Any]] = []
+        if self.real_ansible:
+            tasks = [task for run in runs for task in run]
+            for done, result in zip(tasks, self.playbook(*tasks)):
+                if "ansible.builtin.shell" in done:
+                    self.must(result)
+                else:
+                    results.append(result)
+            return results
+        for step, run in zip(steps, runs):
+            if isinstance(step, str):
+                self.run("sh", "-c", step)
+            else:
+                results += self.play(*run)
+        return results
+
     def refusals(self, module: str, *cases: tuple[dict[str, Any], str, str]) -> None:
         """Tasks that must fail, in one playbook: the options, the reason, and what the message must name."""
         for case, result in zip(cases, self.play(*(task(module, **options) for options, _reason, _named in cases))):
@@ -155,8 +234,12 @@ class Host:
             assert "Traceback" not in json.dumps(result), result
 
     def drive(self, scenario: dict[str, Any]) -> dict[str, Any]:
-        """The engine in a process of its own, for what no playbook can do: failing and dying behind an operation."""
-        done = self.run(sys.executable, str(DRIVER), text=json.dumps(scenario))
+        """The engine in a process of its own, for what no playbook can do; ``{"died": signal}`` when one ended it."""
+        done = FORK_SERVER.run(self.pid, {"scenario": scenario}, self.env)
+        if done.returncode < 0:
+            return {"died": -done.returncode}
+        if done.returncode:
+            raise Failed(f"exit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return json.loads(done.stdout.splitlines()[-1])
 
     def inside(self, sandbox: dict[str, Any], *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -174,8 +257,18 @@ class Host:
         return self.drive({"snapshot": True})["files"]
 
 
+def _parsed(task: dict[str, Any]) -> dict[str, Any]:
+    """The module of a task, and its arguments as Ansible hands them over."""
+    (name,) = (key for key in task if key.startswith(PREFIX))
+    keywords = {key: value for key, value in task.items() if key != name}
+    arguments = {**task[name], "_ansible_check_mode": keywords.pop("check_mode", False), "_ansible_diff": keywords.pop("diff", False)}
+    if keywords:
+        raise TypeError(f"{', '.join(keywords)}: only a playbook has these; use Host.playbook")
+    return {"module": name.removeprefix(PREFIX), "arguments": {**arguments, "_ansible_module_name": name}}
+
+
 def task(module: str, *, check_mode: bool | None = None, diff: bool | None = None, **options: Any) -> dict[str, Any]:
-    out: dict[str, Any] = {f"podnet.linux.{module}": options}
+    out: dict[str, Any] = {f"{PREFIX}{module}": options}
     if check_mode is not None:
         out["check_mode"] = check_mode
     if diff is not None:

@@ -46,20 +46,58 @@ while True:
             key.fileobj.sendto(b" ".join((name.encode(), str(port).encode(), at[0].encode(), text)), at)
 """
 ASK = """
-import json, socket, sys
-out = []
-for kind, address, port in json.loads(sys.argv[1]):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as s:
-        s.settimeout(float(sys.argv[2]))
+import json, selectors, socket, subprocess, sys, time
+QUESTION = b"x" * 1200
+found, waiting = {}, selectors.DefaultSelector()
+def begin(number, kind, address, port):
+    if kind == "ping":
+        started = subprocess.Popen(["ping", "-c1", "-W" + sys.argv[2], "-n", address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        waiting.register(started.stdout, selectors.EVENT_READ, (number, started, b""))
+        return
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+    s.setblocking(False)
+    error = s.connect_ex(socket.getaddrinfo(address, port)[0][4])
+    if error in (0, 115):
+        waiting.register(s, selectors.EVENT_WRITE, (number, s, b""))
+def go_on(key, event):
+    number, asked, text = key.data
+    if isinstance(asked, subprocess.Popen):
+        text += asked.stdout.read1()
+        ended = asked.poll() is not None
+        if b" bytes from " in text:
+            found[number] = "pong"
+    elif event & selectors.EVENT_WRITE:
+        asked.sendall(QUESTION)
+        waiting.modify(asked, selectors.EVENT_READ, (number, asked, b""))
+        return
+    else:
+        piece = asked.recv(2000)
+        text += piece
+        ended = not piece or text.endswith(QUESTION)
+        if ended and text:
+            words = text.decode().split()
+            found[number] = " ".join(words[:3]) if text.endswith(QUESTION) else "cut: " + text.decode()
+    if ended or number in found:
+        waiting.unregister(key.fileobj)
+    else:
+        waiting.modify(key.fileobj, selectors.EVENT_READ, (number, asked, text))
+questions, patience = json.loads(sys.argv[1]), float(sys.argv[2])
+for number, question in enumerate(questions):
+    try:
+        begin(number, *question)
+    except OSError:
+        pass
+until = time.monotonic() + patience
+while waiting.get_map() and time.monotonic() < until:
+    for key, event in waiting.select(max(0, until - time.monotonic())):
+        before = len(found)
         try:
-            s.connect(socket.getaddrinfo(address, port)[0][4])
-            s.sendall(b"x" * 1200)
-            answer = s.recv(2000).decode()
-            out.append(" ".join(answer.split()[:3]) if answer.endswith("x" * 1200) else "cut: " + answer)
-        except OSError as error:
-            out.append(None)
-print(json.dumps(out))
+            go_on(key, event)
+        except OSError:
+            waiting.unregister(key.fileobj)
+        if len(found) > before:
+            until = time.monotonic() + patience
+print(json.dumps([found.get(number) for number in range(len(questions))]))
 """
 
 
@@ -72,9 +110,19 @@ def serve(host: Host, where: str | None, name: str, *ports: int) -> Any:
 
 
 def ask(host: Host, where: str | None, *questions: tuple[str, str, int], patience: float = 5) -> list[str | None]:
-    """What each address and port answers to that namespace; None where nothing does."""
+    """What each address and port answers to that namespace, all asked at once; None where nothing does.
+
+    A question is ("tcp" or "udp", address, port) or ("ping", address, 0), whose answer is "pong". ``patience``: seconds
+    without any answer until the rest is given up.
+    """
     enter = ("ip", "netns", "exec", where) if where else ()
-    return json.loads(host.run(*enter, "python3", "-c", ASK, json.dumps(questions), str(patience)).stdout)
+    answers: list[str | None] = json.loads(host.run(*enter, "python3", "-c", ASK, json.dumps(questions), str(patience)).stdout)
+    return answers
+
+
+def pings(host: Host, where: str | None, *addresses: str, patience: float = 1) -> list[bool]:
+    """Which addresses answer an echo request from that namespace, all asked at once."""
+    return [answer is not None for answer in ask(host, where, *(("ping", address, 0) for address in addresses), patience=patience)]
 
 
 def everywhere(port: int) -> list[tuple[str, str, int]]:

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 import random
-import shlex
-import time
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
-from host import BIN, DRIVER, Host, task
+from host import Host, task
 
 FLEET = {"pool": "fleet", "ranges": [{"subnet": "10.64.0.0/12"}, {"subnet": "fd00:64::/48"}]}
 SERVICES = {
@@ -169,32 +167,28 @@ def test_what_got_lost_is_found_again(host: Host) -> None:
 def test_an_ordinary_user_has_pools_of_their_own(host: Host) -> None:
     """No privileges, no /var/lib; the way a controller carves subnets for its fleet."""
 
-    def ask(options: dict[str, Any], *flags: str, state: str | None = None) -> tuple[int, str]:
-        env = {"XDG_STATE_HOME": state} if state else {}
-        user = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-        module = "podnet.linux.ip_allocation" + ("_info" if not options.get("owner") else "")
-        words = ("-m", module, *(("-a", json.dumps(options)) if options else ()), *flags)
-        done = host.run(*user, str(BIN / "ansible"), "localhost", *words, check=False, env=env)
-        return done.returncode, done.stdout
-
+    user = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
     fleet = {**FLEET, "prefix_length": 24}
-    for number, owner in enumerate(("host2", "host1", "host2")):
-        code, text = ask({**fleet, "owner": owner})
-        assert code == 0 and ('"changed": true' in text) == (number < 2), text
-        assert f"10.64.{('host2', 'host1').index(owner)}.0/24" in text
+
+    def ask(*tasks: dict[str, Any], state: str | None = None) -> list[dict[str, Any]]:
+        return host.play(*tasks, env={"XDG_STATE_HOME": state} if state else {}, enter=user)
+
+    made = [host.must(done) for done in ask(*(task("ip_allocation", **fleet, owner=owner) for owner in ("host2", "host1", "host2")))]
+    assert [done["changed"] for done in made] == [True, True, False]
+    assert [done["allocation"]["blocks"][0] for done in made] == ["10.64.0.0/24", "10.64.1.0/24", "10.64.0.0/24"]
     assert (host.tmp / ".local/state/podnet/pools/fleet/pool.json").is_file() and host.tree() == {}
-    code, text = ask({})
-    assert code == 0 and "10.64.1.0/24" in text, text
-    code, text = ask({**fleet, "owner": "host9"}, "--check", state=str(host.tmp / "elsewhere"))
-    assert code == 0 and not (host.tmp / "elsewhere").exists()
-    code, text = ask({**fleet, "owner": "host9"}, state=str(host.tmp / "elsewhere"))
-    assert code == 0 and "10.64.0.0/24" in text
+    (listed,) = ask(task("ip_allocation_info"))
+    assert [item["blocks"][0] for item in host.must(listed)["allocations"]] == ["10.64.1.0/24", "10.64.0.0/24"]
+    elsewhere = str(host.tmp / "elsewhere")
+    (dry,) = ask(task("ip_allocation", **fleet, owner="host9", check_mode=True), state=elsewhere)
+    assert host.must(dry)["changed"] and not os.path.exists(elsewhere)
+    (done,) = ask(task("ip_allocation", **fleet, owner="host9"), state=elsewhere)
+    assert host.must(done)["allocation"]["blocks"][0] == "10.64.0.0/24"
     for state in ("/proc/1", "/etc/passwd"):
-        for flags in ((), ("--check",)):
-            code, text = ask({**fleet, "owner": "host9"}, *flags, state=state)
-            assert code and '"reason": "not_permitted"' in text and "XDG_STATE_HOME" in text, (state, text)
-    code, text = ask({"network": "pods0", "owner": "x"})
-    assert code and '"reason": "not_permitted"' in text
+        for refused in ask(*(task("ip_allocation", **fleet, owner="host9", check_mode=dry_run) for dry_run in (False, True)), state=state):
+            assert refused["failed"] and refused["reason"] == "not_permitted" and "XDG_STATE_HOME" in refused["msg"], (state, refused)
+    (refused,) = ask(task("ip_allocation", network="pods0", owner="x"))
+    assert refused["failed"] and refused["reason"] == "not_permitted"
 
 
 def test_fifty_at_once_ten_of_them_killed(pods0: Host) -> None:
@@ -202,17 +196,9 @@ def test_fifty_at_once_ten_of_them_killed(pods0: Host) -> None:
     tasks: list[dict[str, Any]] = [{"allocations": [{"network": "pods0", "owner": f"owner-{number}"}]} for number in range(30)]
     tasks += [{"sandboxes": [{"name": f"pod-{number}", "network": "pods0"}]} for number in range(20)]
     random.Random(7).shuffle(tasks)
-    running = []
-    for number, work in enumerate(tasks):
-        path = pods0.tmp / f"task-{number}.json"
-        path.write_text(json.dumps(work))
-        running.append(pods0.start("sh", "-c", f"exec {shlex.quote(str(BIN / 'python'))} {shlex.quote(str(DRIVER))} < {path}"))
-    for process in running[::5]:
-        time.sleep(0.4)
-        process.kill()
-    results = [process.communicate(timeout=120)[0] for process in running]
-    ended = [json.loads(text.splitlines()[-1]) for process, text in zip(running, results) if process.returncode == 0]
-    assert len(ended) >= 40 and not [done for done in ended if "error" in done]
+    results = pods0.drive({"at_once": tasks, "kill_each": 5})
+    ended = [done for done in results if "died" not in done]
+    assert 40 <= len(ended) < 50 and not [done for done in ended if "error" in done]
     pods0.do("prune")
     info = pods0.do("ip_allocation_info", network="pods0")
     held = [address for item in info["allocations"] for address in item["addresses"]]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from frames import heard, listen, send
 from host import Host, task
-from talk import HOST, LAN, ask, bridge_netfilter, echo, hold, serve, still_open
+from talk import HOST, LAN, ask, bridge_netfilter, echo, hold, pings, serve, still_open
 
 NETWORKS = [
     {"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"], "isolation": "none"},
@@ -66,7 +66,7 @@ def places(lan: Host, pods: dict[str, dict[str, Any]]) -> dict[str, list[Questio
 
 
 def reached(lan: Host, where: str, asked: dict[str, list[Question]]) -> dict[str, list[bool]]:
-    answers = iter(ask(lan, where, *(item for items in asked.values() for item in items), patience=0.25))
+    answers = iter(ask(lan, where, *(item for items in asked.values() for item in items), patience=1))
     return {name: [next(answers) is not None for _item in items] for name, items in asked.items()}
 
 
@@ -90,7 +90,7 @@ def test_what_is_not_allowed_is_not_reached_whatever_it_is(lan: Host, pods: dict
     now = reached(lan, bound, asked)
     assert now.pop("outside") == [True, True, False, False]
     assert not any(any(items) for items in now.values()), now
-    assert [lan.pings(pods["bound"], address) for address in (*LAN, *pods["peer"]["addresses"], *pods["bound"]["gateways"])] == [False] * 6
+    assert pings(lan, bound, *LAN, *pods["peer"]["addresses"], *pods["bound"]["gateways"]) == [False] * 6
     assert None not in inbound(lan, pods)
     # Its neighbours are not concerned.
     theirs = reached(
@@ -122,6 +122,7 @@ def test_every_form(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
         "udp4001": both(LAN, 4001, "udp"),
     }
     every = ["0.0.0.0/0", "::/0"]
+    asked["ping"] = both(LAN, 0, "ping")
     nothing, yes = {name: [False] * 2 for name in asked}, [True, True]
     forms: tuple[tuple[dict[str, Any], dict[str, list[bool]], list[bool]], ...] = (
         ({}, {}, [False, False]),
@@ -145,12 +146,11 @@ def test_every_form(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
             [True, False],
         ),
     )
-    for options, expected, pings in forms:
+    for options, expected, echoes in forms:
         whole = {"allowed_cidrs": [], "allowed_tcp_ports": [], "allowed_udp_ports": [], "rules": [], **options}
         lan.drive({"policies": [{"sandbox": "bound", **whole}]})
         assert not lan.drive({"policies": [{"sandbox": "bound", **whole}]})["changed"]
-        assert reached(lan, bound, asked) == {**nothing, **expected}, options
-        assert [lan.pings(pods["bound"], address) for address in LAN] == pings, options
+        assert reached(lan, bound, asked) == {**nothing, **expected, "ping": echoes}, options
 
 
 def test_names_are_asked_of_the_own_resolvers_only(lan: Host, pods: dict[str, dict[str, Any]]) -> None:

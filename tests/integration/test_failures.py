@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 
 import pytest
@@ -15,7 +16,14 @@ from host import Host, task
 
 DUAL = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
 V4 = {"name": "pods0", "subnets": ["10.90.0.0/24"]}
-LOCKER = "import fcntl, time; f = open('/run/podnet/lock', 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(8)"
+LOCKER = """
+import fcntl, sys, time
+f = open('/run/podnet/lock', 'a')
+fcntl.flock(f, fcntl.LOCK_EX)
+print('held', flush=True)
+sys.stdin.readline()
+time.sleep(1)
+"""
 
 
 def refused_unchanged(host: Host, module: str, reason: str, named: str, **options: object) -> None:
@@ -140,18 +148,19 @@ def test_a_range_that_is_full(host: Host) -> None:
 
 
 def test_a_held_lock_times_out_and_says_so(pods0: Host) -> None:
-    holder = pods0.start("python3", "-c", LOCKER)
-    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    holder = pods0.start("python3", "-c", LOCKER, stdin=subprocess.PIPE)
+    assert holder.stdin is not None and holder.stdout is not None and holder.stdout.readline() == "held\n"
     started = time.monotonic()
     result = pods0.refused("pod_sandbox", name="web", network="pods0", lock_timeout=1)
     assert result["reason"] == "lock_timeout" and time.monotonic() - started < 20
     # The lock dies with its holder, and who waits long enough gets it.
+    holder.stdin.close()
     assert pods0.do("pod_sandbox", name="web", network="pods0")["changed"]
+    assert holder.wait(20) == 0
 
 
 def test_overlapping_runs_do_not_disturb_each_other(pods0: Host) -> None:
-    words = ("ansible", "localhost", "-m", "podnet.linux.pod_sandbox", "-a")
-    runs = [pods0.start(*words, f"name=web-{number % 3} network=pods0") for number in range(6)]
+    runs = [pods0.start_task(task("pod_sandbox", name=f"web-{number % 3}", network="pods0")) for number in range(6)]
     assert [run.wait(60) for run in runs] == [0] * 6
     found = pods0.do("pod_sandbox_info")["sandboxes"]
     assert [(item["name"], item["state"]) for item in found] == [("web-0", "running"), ("web-1", "running"), ("web-2", "running")]

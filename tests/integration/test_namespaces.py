@@ -39,7 +39,7 @@ def test_the_pause_is_inside_with_nothing_inherited(pods0: Host, web: dict[str, 
 
 def test_a_dead_pause_is_repaired_without_touching_the_rest(pods0: Host, web: dict[str, Any]) -> None:
     before = inodes(pods0, web)
-    pods0.sh(f"kill -9 {web['pause_pid']}; sleep 0.2")
+    pods0.kill(web["pause_pid"])
     repaired = pods0.quartet("pod_sandbox", name="web")["sandbox"]
     assert repaired["pause_pid"] != web["pause_pid"] and inodes(pods0, repaired) == before
 
@@ -85,8 +85,8 @@ def test_a_namespace_deleted_behind_our_back_is_pinned_again(pods0: Host, web: d
 def test_occupied_sandboxes_are_not_removed_unless_forced(pods0: Host, web: dict[str, Any]) -> None:
     stubborn = "trap '' TERM; echo ready; while :; do sleep 1; done"
     inside = pods0.start("ip", "netns", "exec", web["ns_name"], "sh", "-c", stubborn)
-    ipc_only = pods0.start("nsenter", f"--ipc={web['namespace_paths']['ipc']}", "sleep", "300")
-    neighbour = pods0.start("sleep", "300")
+    ipc_only = pods0.occupy("nsenter", f"--ipc={web['namespace_paths']['ipc']}")
+    neighbour = pods0.occupy()
     assert inside.stdout is not None and inside.stdout.readline() == "ready\n"
     for state in ("absent", "recreated"):
         refused = pods0.refused("pod_sandbox", name="web", state=state)
@@ -107,7 +107,7 @@ def test_a_pid_namespace_lives_and_dies_with_its_pause(pods0: Host) -> None:
     assert pods0.sh(f"grep ^NSpid /proc/{pid}/status").split()[-1] == "1"
     assert {"type": "pid", "path": f"/proc/{pid}/ns/pid"} in sandbox["oci_namespaces"]
     before = inodes(pods0, sandbox)
-    pods0.sh(f"kill -9 {pid}; sleep 0.2")
+    pods0.kill(pid)
     repaired = pods0.quartet("pod_sandbox", name="web")["sandbox"]
     assert inodes(pods0, repaired) == before and repaired["pause_pid"] != pid
     pods0.quartet("pod_sandbox", name="web", state="absent")
@@ -132,7 +132,7 @@ def test_a_given_namespace_is_furnished_and_not_owned(pods0: Host) -> None:
     sandbox = pods0.quartet("pod_sandbox", name="web", network="pods0", netns="/run/netns/theirs")["sandbox"]
     assert inode(pods0, sandbox["namespace_paths"]["net"]) == theirs
     assert pods0.run("ip", "netns", "exec", "theirs", "ping", "-c1", "-W1", "10.90.0.1").returncode == 0
-    holder = pods0.start("ip", "netns", "exec", "theirs", "sleep", "300")
+    holder = pods0.occupy("ip", "netns", "exec", "theirs")
     pods0.quartet("pod_sandbox", name="web", state="absent")
     assert holder.poll() is None
     assert inode(pods0, "/run/netns/theirs") == theirs

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 import pytest
-from host import DRIVER, Host, task
+from host import Host, task
 from talk import HOST, LAN, ask, bridge_netfilter, echo, everywhere, hold, serve, still_open
 
 NETWORKS = [
@@ -168,7 +166,7 @@ def test_a_udp_port_that_moves_in_a_run_that_does_not_end_well(lan: Host, pods: 
     for number in range(1, len(operations) + 1):
         client = Client(lan, 6060)
         client.hears(6060, "a1")
-        lan.run(sys.executable, str(DRIVER), text=json.dumps({**there, fault: number}), check=False)
+        lan.drive({**there, fault: number})
         if fault == "kill_after":
             assert lan.drive(there)["changed"] is (number < len(operations)), (number, operations)
             client.hears(6060, "a2")

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from driver import differences
-from host import Host, task
+from host import KILL, Host, task
 
 CHANGES: dict[str, dict[str, Any]] = {
     "hostname": {"hostname": "web.example.org"},
@@ -29,7 +29,7 @@ DAMAGES = {
     "ip netns del {ns_name}": "bind mount of the net namespace",
     "umount {runtime}/ipc": "ipc",
     "rm -r {runtime}/uts 2>/dev/null || (umount {runtime}/uts; rm {runtime}/uts)": "uts",
-    "kill -9 $(cat {runtime}/pause.pid); sleep 0.3": "pause process is not running",
+    f"pid=$(cat {{runtime}}/pause.pid); {KILL.format(pid='$pid')}": "pause process is not running",
     "ip link del {veth_host}": "interface eth0 is missing",
     "ip -n {ns_name} link set eth0 name renamed": "eth0",
     "ip -n {ns_name} addr flush dev eth0 scope global": "10.90.0.2/24",
@@ -158,9 +158,15 @@ def test_info_reports_drift_without_repairing_it(pods0: Host) -> None:
     assert found == [["web"], ["web"], ["web"], [], []]
 
 
+def netns_cookie(host: Host, sandbox: dict[str, Any]) -> int:
+    """What no other network namespace has or will have (SO_NETNS_COOKIE); an inode's number is given to the next one."""
+    ask = "import socket; print(int.from_bytes(socket.socket().getsockopt(socket.SOL_SOCKET, 71, 8), 'little'))"
+    return int(host.run("ip", "netns", "exec", sandbox["ns_name"], "python3", "-c", ask).stdout)
+
+
 def test_recreated_keeps_identity_and_always_changes(pods0: Host) -> None:
     before = pods0.do("pod_sandbox", name="web", network="pods0")["sandbox"]
-    ino = pods0.sh(f"stat -Lc %i /run/netns/{before['ns_name']}")
+    cookie = netns_cookie(pods0, before)
     dry, real, again = (
         pods0.must(result)
         for result in pods0.play(
@@ -174,7 +180,7 @@ def test_recreated_keeps_identity_and_always_changes(pods0: Host) -> None:
     for key in ("id", "addresses", "mac", "ns_name", "networks"):
         assert after[key] == before[key]
     assert after["namespaces"] == ["net", "uts"] and "ipc" not in after["namespace_paths"]
-    assert pods0.sh(f"stat -Lc %i /run/netns/{before['ns_name']}") != ino
+    assert netns_cookie(pods0, before) != cookie
     assert pods0.do("pod_sandbox", name="web")["changed"] is False
 
 

@@ -70,9 +70,9 @@ def test_a_snapshot_of_nothing_leaves_nothing(host: Host) -> None:
     host.do("snapshot", path="/var/lib/podnet/empty.json")
     host.do("bridge_network", name="pods0", subnets=["10.90.0.0/24"])
     host.do("pod_sandbox", name="web", network="pods0")
-    pid = host.start("ip", "netns", "exec", host.do("pod_sandbox_info")["sandboxes"][0]["ns_name"], "sleep", "300")
+    inside = host.occupy("ip", "netns", "exec", host.do("pod_sandbox_info")["sandboxes"][0]["ns_name"])
     assert host.do("snapshot", path="/var/lib/podnet/empty.json", state="restored")["changed"]
-    assert pid.wait(20) != 0
+    assert inside.wait(20) != 0
     assert host.do("pod_sandbox_info")["sandboxes"] == [] and host.do("bridge_network_info")["networks"] == []
     assert "podnet" not in host.sh("nft list ruleset")
     host.sh("echo '{}' > /var/lib/podnet/empty.json")

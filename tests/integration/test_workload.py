@@ -85,8 +85,7 @@ def test_a_hostile_root_does_not_keep_its_sandbox(pods0: Host) -> None:
 def test_a_lost_state_file_hides_nobody(pods0: Host) -> None:
     """Processes inside still count where only the pins are left to tell the namespaces by."""
     sandbox = pods0.do("pod_sandbox", name="web", network="pods0")["sandbox"]
-    inside = pods0.start("ip", "netns", "exec", sandbox["ns_name"], "sh", "-c", "echo ready; exec sleep 300")
-    assert inside.stdout is not None and inside.stdout.readline() == "ready\n"
+    inside = pods0.occupy("ip", "netns", "exec", sandbox["ns_name"])
     pods0.sh(f"rm /run/podnet/sandboxes/{sandbox['id']}/state.json")
     assert pods0.refused("pod_sandbox", name="web", state="absent")["reason"] == "in_use"
     assert pods0.refused("pod_sandbox", name="web")["reason"] == "in_use"
