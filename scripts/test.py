@@ -1,16 +1,18 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The quality gate. All parts, or those that are named: ``make test PART="unit docs"``."""
+"""The quality gate. All parts, side by side, or those that are named: ``make test PART="unit docs"``."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,16 +67,20 @@ def code() -> None:
         raise Failed(f"{', '.join(failed)} failed")
 
 
-def pytest(*argv: str, **env: str) -> None:
-    run("pytest", "-o", f"cache_dir={CACHE / 'pytest'}", *argv, **env)
+def pytest(tests: str, *argv: str) -> None:
+    run("pytest", "-o", f"cache_dir={CACHE / 'pytest' / tests}", *argv, tests)
 
 
 def unit() -> None:
     pytest("tests/unit")
 
 
-def integration() -> None:
-    pytest("-n", "2", "--dist", "worksteal", "tests/integration")
+def integration(*argv: str) -> None:
+    pytest("tests/integration", "-n", "2", "--dist", "worksteal", "--durations", "25", "--durations-min", "0.1", *argv)
+
+
+def integration_ansible() -> None:
+    integration("--ansible")
 
 
 def sanity() -> None:
@@ -159,24 +165,39 @@ def build() -> None:
         GALAXY_IMPORTER_CHECK_REQUIRED_TAGS="true",
         GALAXY_IMPORTER_REQUIRE_V1_OR_GREATER="true",
     )
+    # As ansible-builder does for an execution environment: the files that meta/execution-environment.yml names are there.
+    installed = out / "installed"
+    run("ansible-galaxy", "collection", "install", artifact, "--offline", "--force", ANSIBLE_COLLECTIONS_PATH=str(installed))
+    run(IMPORTER / "ansible-builder", "introspect", installed, "--write-bindep", out / "bindep.txt")
+    if "nftables" not in (out / "bindep.txt").read_text():
+        raise Failed("ansible-builder did not find what the collection needs")
 
 
 PARTS: dict[str, tuple[str, Callable[[], None]]] = {
+    "integration": ("modules run for real on throw-away hosts", integration),
     "code": ("format, style and types", code),
     "unit": ("the parts that need no root and no kernel", unit),
-    "integration": ("real ansible runs on throw-away hosts", integration),
-    "sanity": (f"ansible-test sanity on Python {PYTHON}", sanity),
-    "demo": ("the tour, as make demo takes it", demo),
-    "molecule": ("hosts with a real systemd, over SSH", molecule),
     "lint": ("ansible-lint, profile production", lint),
     "docs": ("the modules' documentation", docs),
     "changelog": ("the changelog's fragments", changelog),
-    "build": ("build the collection and import it as Galaxy would", build),
+    "build": ("build the collection, import it as Galaxy would, introspect it as ansible-builder does", build),
+    "demo": ("the tour, as make demo takes it", demo),
+    "sanity": (f"ansible-test sanity on Python {PYTHON}", sanity),
+    "molecule": ("hosts with a real systemd, over SSH", molecule),
+    "integration-ansible": ("the integration tests, each task through the real ansible-playbook", integration_ansible),
 }
+"""In the order in which they are started."""
+
+ON_DEMAND = ("integration-ansible",)
+AT_ONCE = 2
+"""Parts that run at the same time: one waits while another computes, and two cores are what the gate is made for."""
+
+HEARTBEAT = 30.0
+"""Seconds between two signs of life of a run of several parts."""
 
 
 def perform(name: str) -> bool:
-    """Run one part; True when it passed."""
+    """Run one part in this process; True when it passed."""
     try:
         PARTS[name][1]()
     except Failed as failure:
@@ -185,26 +206,110 @@ def perform(name: str) -> bool:
     return True
 
 
+@dataclass
+class Part:
+    """A part that runs in a session of its own (setsid(2)), so that all of it can be ended, with its output in a file."""
+
+    name: str
+    output: Path = field(init=False)
+    process: subprocess.Popen[bytes] = field(init=False)
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.output = CACHE / "output" / f"{self.name}.log"
+        self.output.parent.mkdir(exist_ok=True)
+        with self.output.open("wb") as file:
+            argv = [sys.executable, __file__, self.name]
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def last_line(self) -> str:
+        """The end of what it has printed so far."""
+        with self.output.open("rb") as file:
+            file.seek(max(0, self.output.stat().st_size - 500))
+            lines = file.read().decode(errors="replace").split("\n")
+        return next((line.strip()[-60:] for line in reversed(lines) if line.strip()), "")
+
+    def signal(self, number: int) -> None:
+        """To every process of the session: a shell and timeout(1) put what they start into process groups of their own."""
+        subprocess.run(["pkill", f"--signal={number}", f"--session={self.process.pid}"], check=False)
+
+    def end(self) -> None:
+        """Interrupt it, as Ctrl-C would; what has not cleaned up after a minute is killed."""
+        self.signal(signal.SIGINT)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            print(f"-- {self.name}: killed", flush=True)
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def perform_at_once(names: list[str]) -> list[tuple[str, bool, float]]:
+    """Run the parts, some at a time; each one's output is printed as a whole when it ends. By part: passed, and seconds."""
+    results = []
+    waiting, running = list(names), list[Part]()
+    shown = time.monotonic()
+    try:
+        while waiting or running:
+            while waiting and len(running) < AT_ONCE:
+                running.append(Part(waiting.pop(0)))
+                print(f"-- {running[-1].name}: started", flush=True)
+            time.sleep(0.1)
+            for part in [part for part in running if part.process.poll() is not None]:
+                running.remove(part)
+                results.append((part.name, part.process.returncode == 0, part.seconds))
+                sys.stdout.flush()
+                sys.stdout.buffer.write(part.output.read_bytes())
+                shown = time.monotonic()
+            if time.monotonic() - shown > HEARTBEAT:
+                shown = time.monotonic()
+                print("\n".join(f"-- {part.name}: running for {part.seconds:.0f} s: {part.last_line()}" for part in running), flush=True)
+    except BaseException:
+        # The second Ctrl-C, while these clean up, is theirs to ignore.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for part in running:
+            part.end()
+        raise
+    return sorted(results, key=lambda result: names.index(result[0]))
+
+
+def perform_alone(name: str) -> tuple[str, bool, float]:
+    """Run one part in this process, with its output as it comes."""
+    print(f"\n== {name}: {PARTS[name][0]} ==", flush=True)
+    start = time.monotonic()
+    passed = perform(name)
+    seconds = time.monotonic() - start
+    print(f"-- {name}: {'passed' if passed else 'FAILED'} in {seconds:.1f} s", flush=True)
+    return name, passed, seconds
+
+
 def main(names: list[str]) -> int:
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         print(f"No such part: {' '.join(unknown)}. The parts are: {' '.join(PARTS)}", file=sys.stderr)
         return 2
+    # Whoever ends this run by another signal than Ctrl-C wants its parts ended too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     (CACHE / "home").mkdir(parents=True, exist_ok=True)
-    results: list[tuple[str, bool, float]] = []
-    for name in names or PARTS:
-        print(f"\n== {name}: {PARTS[name][0]} ==", flush=True)
-        start = time.monotonic()
-        passed = perform(name)
-        results.append((name, passed, time.monotonic() - start))
-        print(f"-- {name}: {'passed' if passed else 'FAILED'} in {results[-1][2]:.1f} s", flush=True)
-    print()
-    for name, passed, seconds in results:
-        print(f"{name:<16}{'passed' if passed else 'FAILED':<8}{seconds:7.1f} s")
+    start = time.monotonic()
+    names = names or [name for name in PARTS if name not in ON_DEMAND]
+    results = [perform_alone(names[0])] if len(names) == 1 else perform_at_once(names)
+    if len(names) > 1:
+        print()
+        for name, passed, seconds in results:
+            print(f"{name:<20}{'passed' if passed else 'FAILED':<8}{seconds:7.1f} s")
+        print(f"{'all of them':<28}{time.monotonic() - start:7.1f} s")
     failed = sum(not passed for _name, passed, _seconds in results)
     print(f"{len(results) - failed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -64,6 +64,7 @@ class Host:
             "ANSIBLE_STDOUT_CALLBACK": "results",
             # Ansible takes ~ from the password file, which may name a directory that is not ours.
             "ANSIBLE_REMOTE_TMP": f"{self._home.name}/.ansible/tmp",
+            "ANSIBLE_ASYNC_DIR": f"{self._home.name}/.ansible_async",
             "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
@@ -186,9 +187,12 @@ class Host:
         """Check mode, run, run again, check mode again: predicted, done, idempotent. The real run's result."""
         return self.quartets((module, options))[0]
 
-    def quartets(self, *steps: tuple[str, dict[str, Any]] | str) -> list[dict[str, Any]]:
-        """A quartet for every (module, options), shell scripts in between, all in one playbook; the real runs' results."""
-        results = iter(self._results_of(steps))
+    def quartets(self, *steps: tuple[str, dict[str, Any]] | str, ansible: Path | None = None) -> list[dict[str, Any]]:
+        """A quartet for every (module, options), shell scripts in between; the real runs' results.
+
+        ``ansible``: where the ansible-playbook is that runs them; see ``playbook``.
+        """
+        results = iter(self._results_of(steps, ansible))
         reals = []
         for step in steps:
             if isinstance(step, str):
@@ -202,7 +206,7 @@ class Host:
             reals.append(real)
         return reals
 
-    def _results_of(self, steps: Sequence[tuple[str, dict[str, Any]] | str]) -> list[dict[str, Any]]:
+    def _results_of(self, steps: Sequence[tuple[str, dict[str, Any]] | str], ansible: Path | None) -> list[dict[str, Any]]:
         """Run the steps in order: the four results of every (module, options); a shell script must go well."""
         runs = [
             [{"ansible.builtin.shell": step}]
@@ -211,9 +215,9 @@ class Host:
             for step in steps
         ]
         results: list[dict[str, Any]] = []
-        if self.real_ansible:
+        if self.real_ansible or ansible:
             tasks = [task for run in runs for task in run]
-            for done, result in zip(tasks, self.playbook(*tasks)):
+            for done, result in zip(tasks, self.playbook(*tasks, ansible=ansible or BIN)):
                 if "ansible.builtin.shell" in done:
                     self.must(result)
                 else:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from host import Host
@@ -159,16 +158,3 @@ def test_one_more_costs_the_same_beside_many_and_another_firewall(host: Host) ->
         host.drive({"sandboxes": pods(count)})
         found.append(host.drive({"sandboxes": [{"name": f"more-{count}", "network": "four"}]})["counts"])
     assert found[0] == found[1]
-
-
-def test_how_long_things_took_is_shown_on_request(host: Host) -> None:
-    host.do("bridge_network", name="four", subnets=["10.94.0.0/24"])
-    assert "operations" not in host.do("pod_sandbox", sandboxes=pods(1))
-    shown = host.run("ansible", "localhost", "-v", "-m", "podnet.linux.pod_sandbox", "-a", json.dumps({"sandboxes": pods(3)})).stdout
-    told = json.loads(shown[shown.index("{") :])["operations"]
-    assert (
-        told[0]["operation"] == "wait, look and plan"
-        and told[-1]["operation"] == "look again and answer"
-        and {"operation": "CreateVeth", "count": 2} in [{key: item[key] for key in ("operation", "count")} for item in told]
-    )
-    assert all(item["seconds"] >= 0 for item in told)

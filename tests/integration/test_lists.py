@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
-
-from host import Host, task
+from host import Host
 
 TWENTY = [{"name": f"ci-{number}", "network": "pods0"} for number in range(20)]
 
@@ -61,20 +59,3 @@ def test_states_of_items_win_over_the_tasks(pods0: Host) -> None:
     pods0.do("pod_sandbox", name="a", network="pods0")
     done = pods0.quartet("pod_sandbox", sandboxes=[{"name": "a", "state": "absent"}, {"name": "b", "network": "pods0"}])
     assert [item["state"] for item in done["sandboxes"]] == ["absent", "running"]
-
-
-def test_module_defaults_reach_the_group(host: Host) -> None:
-    block = {
-        "module_defaults": {"group/podnet.linux.all": {"lock_timeout": 7}},
-        "block": [task("bridge_network", name="a0", subnet="10.9.0.0/24")],
-    }
-    path = host.tmp / "defaults.yml"
-    path.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [block]}]))
-    assert '"lock_timeout": 7' in host.run("ansible-playbook", str(path)).stdout
-
-
-def test_short_and_full_names_from_the_checkout(host: Host) -> None:
-    host.do("bridge_network", name="pods0", subnet="10.90.0.0/24")
-    for name, module in (("a", "pod_sandbox"), ("b", "podnet.linux.pod_sandbox")):
-        done = host.run("ansible", "localhost", "-m", module, "-a", f"name={name} network=pods0")
-        assert '"state": "running"' in done.stdout

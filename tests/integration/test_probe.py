@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Probes from inside sandboxes, and modules run there by the become plugin."""
+"""Probes from inside sandboxes."""
 
 from __future__ import annotations
 
@@ -86,30 +86,3 @@ def test_a_policy_may_take_its_time_to_count(lan: Host, pods: dict[str, dict[str
     start = time.monotonic()
     assert not lan.do("pod_probe", patience=3)["passed"]
     assert time.monotonic() - start < 3 * 4
-
-
-@pytest.mark.parametrize("pipelining", (True, False))
-def test_any_module_runs_inside(lan: Host, pods: dict[str, dict[str, Any]], pipelining: bool) -> None:
-    def inside(sandbox: str, **task: Any) -> dict[str, Any]:
-        return {**task, "become": True, "become_method": "podnet.linux.sandbox", "vars": {"podnet_sandbox": sandbox}}
-
-    facts, uri, denied, where, by_id, nobody, odd = lan.playbook(
-        inside("bound", **{"ansible.builtin.setup": {"gather_subset": ["network"]}}),
-        inside("bound", **{"ansible.builtin.wait_for": {"host": LAN[0], "port": 4000, "timeout": 5}}),
-        inside("bound", **{"ansible.builtin.uri": {"url": f"http://{LAN[0]}:4002/", "timeout": 1}}),
-        inside("bound", **{"ansible.builtin.shell": 'echo "it\'s $(hostname)"; cat /etc/hosts; ls /sys/class/net'}),
-        inside(pods["free"]["id"], **{"ansible.builtin.command": "hostname"}),
-        inside("nobody", **{"ansible.builtin.command": "touch /run/escaped"}),
-        inside("x'; touch /run/escaped; '", **{"ansible.builtin.command": "touch /run/escaped"}),
-        env={"ANSIBLE_PIPELINING": str(pipelining)},
-    )
-    seen = lan.must(facts)["ansible_facts"]
-    assert sorted(seen["ansible_interfaces"]) == ["eth0", "lo"] and seen["ansible_eth0"]["ipv4"]["address"] == pods["bound"]["container_ip"]
-    assert not lan.must(uri)["failed"]
-    assert denied["failed"] and "timed out" in denied["msg"], denied
-    said = lan.must(where)["stdout"]
-    assert said.startswith("it's bound\n") and pods["bound"]["container_ip"] in said and said.endswith("eth0\nlo")
-    assert lan.must(by_id)["stdout"] == "free"
-    for failed in (nobody, odd):
-        assert failed["failed"] and "there is no sandbox" in failed["msg"], failed
-    assert lan.sh("ls /run/escaped 2>/dev/null || echo no") == "no\n"

@@ -1,0 +1,159 @@
+# Copyright (c) 2026, the podnet.linux authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only the real command line shows: every module and every feature of Ansible's, with the oldest and the newest ansible-core."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from host import BIN, ROOT, Host, task
+from talk import LAN, serve
+
+
+def installed(name: str) -> Path:
+    """Where the ansible-core is that setup has installed for this; that of .venv where it found no Python for it, and said so."""
+    directory = ROOT / ".cache" / f"ansible-{name}"
+    return directory / "bin" if (directory / "installed").exists() else BIN
+
+
+OLDEST, NEWEST = installed("oldest"), installed("newest")
+BOTH = pytest.mark.parametrize("ansible", (OLDEST, NEWEST), ids=("oldest", "newest"))
+
+PROGRAM = "/var/lib/podnet-engine/podnet"
+NETWORK = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
+STEPS: tuple[tuple[str, dict[str, Any]] | str, ...] = (
+    ("bridge_network", NETWORK),
+    ("ip_allocation", {"pool": "fleet", "ranges": [{"subnet": "10.64.0.0/12"}], "owner": "host1", "prefix_length": 24}),
+    ("pod_sandbox", {"name": "web", "network": "pods0", "port_forwards": ["8080:80"], "labels": {"team": "ci"}}),
+    ("egress_policy", {"sandbox": "web", "allowed_cidrs": ["192.0.2.0/24"], "allowed_tcp_ports": [443]}),
+    ("boot_engine", {"path": PROGRAM}),
+    ("snapshot", {}),
+    ("pod_sandbox", {"name": "lost", "network": "pods0"}),
+    "rm $(grep -l '\"lost\"' /var/lib/podnet/sandboxes/*.json)",
+    ("prune", {}),
+)
+"""Each of these changes something."""
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "bridge_network_info": {"name": "pods0"},
+    "egress_policy_info": {"sandbox": "web"},
+    "ip_allocation_info": {"pool": "fleet"},
+    "pod_probe": {},
+    "pod_sandbox_info": {"labels": {"team": "ci"}},
+}
+"""Each of these changes nothing, ever."""
+
+
+@BOTH
+def test_every_module(host: Host, ansible: Path) -> None:
+    tested = {step[0] for step in STEPS if isinstance(step, tuple)} | set(LOOKS)
+    assert tested == {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
+    print(host.run(str(ansible / "ansible-playbook"), "--version").stdout)
+    host.quartets(*STEPS, ansible=ansible)
+    tasks = [task(module, check_mode=dry, diff=True, **options) for module, options in LOOKS.items() for dry in (True, False, False, True)]
+    results = [host.must(result) for result in host.playbook(*tasks, ansible=ansible)]
+    for at, module in enumerate(LOOKS):
+        dry, real, *again = results[4 * at : 4 * at + 4]
+        assert not any(result["changed"] for result in (dry, real, *again)), module
+        for key in (key for key in dry if key not in ("invocation", "changed", "failed") and not key.startswith("_ansible")):
+            assert dry[key] == real[key] == again[0][key] == again[1][key] and dry[key], (module, key)
+
+
+@BOTH
+def test_what_a_playbook_may_say_of_a_task(host: Host, ansible: Path) -> None:
+    """Defaults for the group, loops over results, lists, asynchronous tasks, and failures to go by."""
+    sandboxes = [{"name": f"ci-{number}", "network": "pods0"} for number in range(3)]
+    begun = {**task("pod_sandbox", name="slow", network="pods0"), "async": 60, "poll": 0, "register": "begun"}
+    waited = {
+        "ansible.builtin.async_status": {"jid": "{{ begun.ansible_job_id }}"},
+        "register": "job",
+        "until": "job is finished",
+        "retries": 100,
+        "delay": 1,
+    }
+    host.do("bridge_network", **NETWORK)
+    defaulted, listed, _begun, finished, polled, refused, unknown, choice, by_reason = host.playbook(
+        {"module_defaults": {"group/podnet.linux.all": {"lock_timeout": -7}}, "block": [task("bridge_network", **NETWORK)]},
+        {**task("pod_sandbox", sandboxes=sandboxes), "register": "made"},
+        begun,
+        waited,
+        {**task("pod_sandbox", name="polled", network="{{ made.sandboxes[0].networks[0].name }}"), "async": 60, "poll": 1},
+        {**task("pod_sandbox", name="a", network="nowhere"), "register": "refused"},
+        task("pod_sandbox", name="a", colour="red"),
+        task("egress_policy", sandbox="a", mode="off"),
+        {"ansible.builtin.debug": {"msg": "told"}, "when": "refused is failed and refused.reason == 'not_found'"},
+        ansible=ansible,
+    )
+    assert defaulted["failed"] and defaulted["reason"] == "invalid_argument" and "lock_timeout: -7" in defaulted["msg"]
+    assert [(item["name"], item["changed"]) for item in host.must(listed)["sandboxes"]] == [(f"ci-{number}", True) for number in range(3)]
+    for done in (finished, polled):
+        assert host.must(done)["changed"] and done["sandbox"]["state"] == "running", done
+    assert refused["failed"] and refused["reason"] == "not_found" and "nowhere" in refused["msg"]
+    assert unknown["failed"] and unknown["reason"] == "invalid_argument" and "colour" in unknown["msg"]
+    assert choice["failed"] and choice["reason"] == "invalid_argument" and "off" in choice["msg"]
+    assert by_reason["msg"] == "told"
+    assert not any("Traceback" in json.dumps(result) for result in (refused, unknown, choice))
+    assert len(host.do("pod_sandbox_info")["sandboxes"]) == 5
+
+
+@pytest.mark.parametrize(("ansible", "pipelining"), ((OLDEST, True), (NEWEST, False)), ids=("oldest-pipelining", "newest-files"))
+def test_any_module_runs_inside(lan: Host, ansible: Path, pipelining: bool) -> None:
+    """By the become plugin; and modules of this collection, with and without pipelining."""
+
+    def inside(sandbox: str, **task: Any) -> dict[str, Any]:
+        return {**task, "become": True, "become_method": "podnet.linux.sandbox", "vars": {"podnet_sandbox": sandbox}}
+
+    lan.do("bridge_network", name="a", subnets=["10.91.0.0/24", "fd00:91::/64"])
+    bound = {"name": "bound", "network": "a", "egress": {"allowed_cidrs": [LAN[0]], "allowed_tcp_ports": [4000, 4001]}}
+    made = lan.do("pod_sandbox", sandboxes=[bound, {"name": "free", "network": "a"}])["sandboxes"]
+    pods = {item["name"]: item for item in made}
+    serve(lan, "lan", "lan", 4000)
+    facts, wait, denied, where, by_id, unknown, odd, again = lan.playbook(
+        inside("bound", **{"ansible.builtin.setup": {"gather_subset": ["network"]}}),
+        inside("bound", **{"ansible.builtin.wait_for": {"host": LAN[0], "port": 4000, "timeout": 5}}),
+        inside("bound", **{"ansible.builtin.uri": {"url": f"http://{LAN[0]}:4002/", "timeout": 1}}),
+        inside("bound", **{"ansible.builtin.shell": 'echo "it\'s $(hostname)"; cat /etc/hosts; ls /sys/class/net'}),
+        inside(pods["free"]["id"], **{"ansible.builtin.command": "hostname"}),
+        inside("nobody", **{"ansible.builtin.command": "touch /run/escaped"}),
+        inside("x'; touch /run/escaped; '", **{"ansible.builtin.command": "touch /run/escaped"}),
+        task("pod_sandbox", name="free"),
+        env={"ANSIBLE_PIPELINING": str(pipelining)},
+        ansible=ansible,
+    )
+    seen = lan.must(facts)["ansible_facts"]
+    assert sorted(seen["ansible_interfaces"]) == ["eth0", "lo"] and seen["ansible_eth0"]["ipv4"]["address"] == pods["bound"]["container_ip"]
+    assert not lan.must(wait)["failed"] and lan.must(again)["changed"] is False
+    assert denied["failed"] and "timed out" in denied["msg"], denied
+    said = lan.must(where)["stdout"]
+    assert said.startswith("it's bound\n") and pods["bound"]["container_ip"] in said and said.endswith("eth0\nlo")
+    assert lan.must(by_id)["stdout"] == "free"
+    for failed in (unknown, odd):
+        assert failed["failed"] and "there is no sandbox" in failed["msg"], failed
+    assert lan.sh("ls /run/escaped 2>/dev/null || echo no") == "no\n"
+
+
+def test_every_ad_hoc_example_of_the_readme(host: Host) -> None:
+    found = re.findall(r"ansible localhost -m podnet[^`\n]+", (ROOT / "README.md").read_text())
+    assert len(found) >= 4 and found[0].endswith("--check --diff")
+    for example in found:
+        done = host.run("sh", "-c", example, env={"ANSIBLE_STDOUT_CALLBACK": "default"})
+        assert re.search("CHANGED =>|SUCCESS =>", done.stdout), (example, done.stdout)
+    assert '"state": "running"' in done.stdout
+
+
+def test_a_short_name_and_what_a_run_took(host: Host) -> None:
+    """From the checkout modules have their short names; -v tells what was done and how long it took."""
+    host.do("bridge_network", **NETWORK)
+    sandboxes = json.dumps({"sandboxes": [{"name": f"ci-{number}", "network": "pods0"} for number in range(2)]})
+    shown = host.run("ansible", "localhost", "-v", "-m", "pod_sandbox", "-a", sandboxes).stdout
+    result = json.loads(shown[shown.index("{") :])
+    told = result["result"]["operations"] if "result" in result else result["operations"]
+    assert told[0]["operation"] == "wait, look and plan" and told[-1]["operation"] == "look again and answer"
+    assert {"operation": "CreateVeth", "count": 2} in [{key: item[key] for key in ("operation", "count")} for item in told]
+    assert all(item["seconds"] >= 0 for item in told)
+    assert "operations" not in host.do("pod_sandbox", name="more", network="pods0")
