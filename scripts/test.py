@@ -76,7 +76,7 @@ def unit() -> None:
 
 
 def integration(*argv: str) -> None:
-    pytest("tests/integration", "-n", "2", "--dist", "worksteal", "--durations", "25", "--durations-min", "0.1", *argv)
+    pytest("tests/integration", "-n", "4", "--dist", "worksteal", "--durations", "25", "--durations-min", "0.1", *argv)
 
 
 def integration_ansible() -> None:

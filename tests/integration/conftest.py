@@ -48,5 +48,5 @@ def lan(host: Host) -> Host:
     )
     # The kernel adds the routes of an interface a moment after its carrier has come (net/core/link_watch.c).
     for neighbour in LAN:
-        host.sh(f"for n in $(seq 100); do ping -c1 -W0.1 -n {neighbour} >/dev/null 2>&1 && exit; done; exit 1")
+        host.until(f"ping -c1 -W0.5 -n {neighbour} >/dev/null 2>&1")
     return host

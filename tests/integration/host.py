@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,14 @@ class Host:
         return subprocess.Popen(
             [*self._enter, "--", *argv], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env
         )
+
+    def until(self, condition: str) -> None:
+        """Wait until a shell command succeeds, for what the kernel or a program does a moment later; at most 30 seconds."""
+        deadline = time.monotonic() + 30
+        while self.run("sh", "-c", condition, check=False).returncode:
+            if time.monotonic() > deadline:
+                raise Failed(f"never: {condition}")
+            time.sleep(0.02)
 
     def occupy(self, *enter: str) -> subprocess.Popen[str]:
         """A process that lives in the namespaces that the command enters, and is there by now."""

@@ -135,6 +135,8 @@ def test_a_furnished_namespace_that_is_gone(pods0: Host) -> None:
     pods0.do("pod_sandbox", name="web", network="pods0", netns="/run/netns/theirs", pause=False)
     sandbox = pods0.do("pod_sandbox_info")["sandboxes"][0]
     pods0.sh(f"ip netns del theirs; umount /run/netns/{sandbox['ns_name']}; rm -f /run/netns/{sandbox['ns_name']}")
+    # The kernel takes a namespace apart a moment after its last user is gone.
+    pods0.until(f"! test -e /sys/class/net/{sandbox['veth_host']}")
     refused_unchanged(pods0, "pod_sandbox", "not_found", "/run/netns/theirs", name="web")
     pods0.quartet("pod_sandbox", name="web", state="absent")
 

@@ -291,13 +291,13 @@ def firewalld(host: Host) -> None:
     host.sh("mount -t overlay overlay -o lowerdir=/run/firewalld-tree/usr:/usr /usr; cp -a /run/firewalld-tree/etc/. /etc/")
     host.run("tee", "/run/dbus.conf", text=DBUS)
     host.start("dbus-daemon", "--config-file=/run/dbus.conf", "--nofork", "--nopidfile")
-    host.sh("for n in $(seq 100); do test -S /run/dbus/system_bus_socket && break; sleep 0.1; done")
+    host.until("test -S /run/dbus/system_bus_socket")
     start_firewalld(host)
 
 
 def start_firewalld(host: Host) -> None:
     host.start("/usr/bin/python3", "/usr/sbin/firewalld", "--nofork")
-    host.sh("for n in $(seq 100); do firewall-cmd --state >/dev/null 2>&1 && exit; sleep 0.1; done; exit 1")
+    host.until("firewall-cmd --state >/dev/null 2>&1")
 
 
 def test_firewalld_has_our_bridges_in_a_zone_of_ours(lan: Host) -> None:

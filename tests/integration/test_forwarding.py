@@ -30,7 +30,7 @@ def advertised(host: Host) -> Host:
     host.sh(
         "ip netns add router; ip link add up0 type veth peer name eth0 netns router; sysctl -qw net.ipv6.conf.up0.accept_dad=0;"
         "ip netns exec router sysctl -qw net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.all.forwarding=1;"
-        "ip -n router addr add 2001:db8:7::1/64 dev eth0 nodad; ip -n router link set eth0 up; ip link set up0 up; sleep 0.5"
+        "ip -n router addr add 2001:db8:7::1/64 dev eth0 nodad; ip -n router link set eth0 up; ip link set up0 up"
     )
     advertise(host)
     assert learned(host)
@@ -41,10 +41,10 @@ def advertise(host: Host, lifetime: int = 1800) -> None:
     """Until the host has understood."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        host.run("ip", "netns", "exec", "router", "python3", "-c", ADVERTISE, str(lifetime))
-        time.sleep(0.2)
+        host.run("ip", "netns", "exec", "router", "python3", "-c", ADVERTISE, str(lifetime), check=False)
         if learned(host) == bool(lifetime):
             return
+        time.sleep(0.05)
 
 
 def learned(host: Host) -> bool:

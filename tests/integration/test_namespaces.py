@@ -48,7 +48,8 @@ def test_a_recycled_pid_is_not_taken_for_the_pause(pods0: Host, web: dict[str, A
     """The state names a process that is somebody else's by now: it must be neither believed nor ended."""
     stranger = pods0.sh("setsid sleep 300 >/dev/null 2>&1 & echo $!").strip()
     state = f"/run/podnet/sandboxes/{web['id']}/state.json"
-    pods0.sh(f'kill -9 {web["pause_pid"]}; sed -i \'s/"pid": {web["pause_pid"]}/"pid": {stranger}/\' {state}')
+    pods0.kill(web["pause_pid"])
+    pods0.sh(f'sed -i \'s/"pid": {web["pause_pid"]}/"pid": {stranger}/\' {state}')
     assert pods0.do("pod_sandbox_info")["sandboxes"][0]["state"] == "degraded"
     pods0.do("pod_sandbox", name="web", state="absent")
     assert pods0.run("kill", "-0", stranger, check=False).returncode == 0
@@ -56,7 +57,8 @@ def test_a_recycled_pid_is_not_taken_for_the_pause(pods0: Host, web: dict[str, A
 
 def test_a_namespace_of_somebody_else_under_our_name_is_not_joined(pods0: Host, web: dict[str, Any]) -> None:
     path = f"/run/netns/{web['ns_name']}"
-    pods0.sh(f"kill -9 {web['pause_pid']}; ip netns del {web['ns_name']}; ip netns add {web['ns_name']}")
+    pods0.kill(web["pause_pid"])
+    pods0.sh(f"ip netns del {web['ns_name']}; ip netns add {web['ns_name']}")
     theirs = inode(pods0, path)
     assert pods0.refused("pod_sandbox", name="web")["reason"] == "not_ours"
     assert inode(pods0, path) == theirs

@@ -18,8 +18,9 @@ def test_nothing_to_prune(pods0: Host) -> None:
 def test_orphans_are_removed_and_the_living_stay(pods0: Host) -> None:
     web, lost = pods0.do("pod_sandbox", sandboxes=[{"name": "web", "network": "pods0"}, {"name": "lost", "network": "pods0"}])["sandboxes"]
     pods0.do("bridge_network", name="gone0", subnet="10.94.0.0/24")
+    pods0.kill(lost["pause_pid"])
     pods0.sh(
-        f"kill -9 {lost['pause_pid']}; rm /var/lib/podnet/sandboxes/{lost['id']}.json /var/lib/podnet/networks/gone0.json;"
+        f"rm /var/lib/podnet/sandboxes/{lost['id']}.json /var/lib/podnet/networks/gone0.json;"
         "ip netns add psb-00000000; ip link add vh-00000000 type bridge;"
         "mkdir -p /etc/netns/psb-00000001; echo x > /etc/netns/psb-00000001/resolv.conf"
     )

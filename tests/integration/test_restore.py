@@ -106,7 +106,7 @@ def test_a_run_that_is_killed_is_finished_by_the_next(booted: Host) -> None:
     for at in range(1, len(whole["operations"]), 7):
         booted.sh(WIPE, check=False)
         # The kernel takes a namespace apart a moment after its last user is gone.
-        booted.sh('for n in $(seq 200); do test -z "$(ip -o link show type veth)" && exit; sleep 0.05; done; exit 1')
+        booted.until('test -z "$(ip -o link show type veth)"')
         assert booted.drive({"restore": True, "kill_after": at}) == {"died": signal.SIGKILL}
         done = restore(booted)
         assert (done.returncode, done.stderr) == (0, ""), at
