@@ -48,7 +48,7 @@ def run_restore(settings: Settings, *, rules_only: bool = False) -> Restored:
     with locked_machine(settings, paths.LOCK) as machine:
         restore = _Restore(machine, settings)
         if rules_only:
-            restore.note("the rules", restore.attempt())
+            restore.note("the rules", restore.attempt(rules_only=True))
         else:
             restore.everything()
         return restore.done
@@ -68,11 +68,13 @@ class _Restore:
         if self.attempt(networks, sandboxes, debris=True) is not None:
             self._one_by_one(list(networks), list(sandboxes.values()))
 
-    def attempt(self, networks: Iterable[str] = (), sandboxes: Iterable[str] = (), *, debris: bool = False) -> Refusal:
+    def attempt(
+        self, networks: Iterable[str] = (), sandboxes: Iterable[str] = (), *, debris: bool = False, rules_only: bool = False
+    ) -> Refusal:
         """One run; why it came to nothing, if it did."""
         try:
             session = Session(self._machine, self._settings, lambda machine: observe(machine, debris=debris))
-            plan = session.run(lambda draft: plan_restore(draft, networks, sandboxes, self._shut))
+            plan = session.run(lambda draft: plan_restore(draft, networks, sandboxes, self._shut, rules_only=rules_only))
         except PodnetError as error:
             return error
         except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from host import ROOT, Host
-from talk import HOST, LAN, ask, bridge_netfilter, everywhere, serve
+from talk import HOST, LAN, ask, bridge_netfilter, everywhere, pings, serve
 
 KINDS = ("nft", "legacy") if os.geteuid() == 0 else ("nft",)
 """Of iptables; which of the older tables are in use is said to the machine's own root alone."""
@@ -369,6 +369,25 @@ def test_a_zone_of_ours_that_does_not_let_through(lan: Host) -> None:
     lan.sh("firewall-cmd -q --panic-on")
     assert lan.refused("bridge_network", **NETWORK)["reason"] == "kernel_error"
     assert not lan.sh("find /etc/firewalld -name 'podnet*'")
+
+
+def test_rules_are_loaded_again_while_firewalld_reloads(lan: Host) -> None:
+    """As part of its reload, systemd runs ``restore --rules``; firewalld brings its own zones back, and is not to be asked then."""
+    firewalld(lan)
+    program = "/run/podnet-program"
+    lan.do("boot_engine", path=program)
+    lan.do("bridge_network", **NETWORK)
+    web = lan.do("pod_sandbox", name="web", network="pods0")["sandbox"]
+    for _reload in range(5):
+        done = lan.run("sh", "-c", f"kill -HUP $(cat /run/firewalld.pid); python3 {program} restore --rules", check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done
+    lan.until('test -n "$(firewall-cmd --get-zone-of-interface=pods0 2>/dev/null)"')
+    assert pings(lan, web["ns_name"], *LAN) == [True, True]
+    # In the middle of a reload no interface is in a zone.
+    lan.sh("firewall-cmd -q --zone=podnet --remove-interface=pods0; nft delete table inet podnet")
+    done = lan.run("python3", program, "restore", "--rules", check=False)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout == "nftables tables podnet: changed\n", done
+    assert lan.run("firewall-cmd", "--get-zone-of-interface=pods0", check=False).returncode
 
 
 HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}

@@ -100,11 +100,15 @@ def plan_prune(draft: Draft) -> None:
     _plan_host(draft)
 
 
-def plan_restore(draft: Draft, networks: Iterable[str], sandboxes: Iterable[str], shut: Collection[str]) -> None:
+def plan_restore(
+    draft: Draft, networks: Iterable[str], sandboxes: Iterable[str], shut: Collection[str], *, rules_only: bool = False
+) -> None:
     """Bring these networks and sandboxes (by id) back as they are recorded, or their removal to its end; the rules in any case.
 
     What was observed as belonging to nobody goes, unless it may belong to what is shut.
     ``shut``: networks and sandboxes whose record cannot be gone by, and whose rules nobody knows: nothing may pass there.
+    ``rules_only``: leave other firewalls out. This run may be a part of their own reload, which restores what they keep and
+    refuses other changes meanwhile.
     """
     keys, names = list(sandboxes), list(networks)
     for key in keys:
@@ -123,7 +127,7 @@ def plan_restore(draft: Draft, networks: Iterable[str], sandboxes: Iterable[str]
         _shut(draft, key)
     if not shut:
         plan_debris(draft)
-    _plan_host(draft)
+    _plan_host(draft, firewalls=not rules_only)
 
 
 def plan_return(draft: Draft, networks: Mapping[str, Network], sandboxes: Mapping[str, Sandbox]) -> None:
@@ -148,12 +152,13 @@ def _shut(draft: Draft, key: str) -> None:
             draft.changes.append(Change("link", link.name, {"up": True}, {"up": False}))
 
 
-def _plan_host(draft: Draft, *, strict: bool = False) -> None:
-    """``strict``: what a foreign firewall would drop is an error, not a warning."""
+def _plan_host(draft: Draft, *, strict: bool = False, firewalls: bool = True) -> None:
+    """``strict``: what a foreign firewall would drop is an error, not a warning; ``firewalls``: adapt foreign firewalls."""
     check_conflicts(draft)
     plan_forwarding(draft)
     plan_rules(draft)
-    plan_firewall(draft, strict=strict)
+    if firewalls:
+        plan_firewall(draft, strict=strict)
     plan_route_localnet(draft)
 
 
