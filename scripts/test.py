@@ -55,6 +55,24 @@ def run(*argv: str | Path, cwd: Path = ROOT, **env: str) -> None:
         raise Failed(f"{Path(argv[0]).name} failed")
 
 
+def at_once(commands: dict[str, list[str]], **env: str) -> None:
+    """Run commands at the same time, show each one's output as a whole, and fail the part with those that fail."""
+    running = {}
+    for name, argv in commands.items():
+        print("$", *argv, flush=True)
+        output = (CACHE / "output" / f"{name}.log").open("w+b")
+        running[name] = output, subprocess.Popen(argv, cwd=ROOT, env={**ENV, **env}, stdout=output, stderr=output)
+    failed = []
+    for name, (output, process) in running.items():
+        failed += [name] if process.wait() else []
+        output.seek(0)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(output.read())
+        output.close()
+    if failed:
+        raise Failed(f"{', '.join(failed)} failed")
+
+
 def code() -> None:
     checks = (
         ("ruff", "format", "--check", "."),
@@ -117,7 +135,7 @@ def sanity() -> None:
 
 
 def molecule() -> None:
-    """Scenarios on hosts of molecule/lab, and then nothing may be left of these."""
+    """Scenarios on hosts of molecule/lab, at the same time, since each waits a lot; and then nothing may be left of the hosts."""
     lab = ROOT / "molecule" / "lab" / "run"
     check = subprocess.run([lab, "check"], env=ENV, capture_output=True, text=True, timeout=60, check=False)
     if check.returncode == 77:
@@ -126,9 +144,9 @@ def molecule() -> None:
     if check.returncode:
         raise Failed(check.stderr.strip())
     try:
-        for scenario in SCENARIOS:
-            # The pattern is molecule's own; named, it keeps molecule from recommending another place.
-            run("timeout", "--kill-after=30", "1200", "molecule", "test", "-s", scenario, MOLECULE_GLOB="molecule/*/molecule.yml")
+        # The pattern is molecule's own; named, it keeps molecule from recommending another place.
+        env = {"MOLECULE_GLOB": "molecule/*/molecule.yml"}
+        at_once({name: ["timeout", "--kill-after=30", "1200", "molecule", "test", "-s", name] for name in SCENARIOS}, **env)
     finally:
         run(lab, "down", "--all")
         run(lab, "leftovers")
@@ -217,7 +235,6 @@ class Part:
 
     def __post_init__(self) -> None:
         self.output = CACHE / "output" / f"{self.name}.log"
-        self.output.parent.mkdir(exist_ok=True)
         with self.output.open("wb") as file:
             argv = [sys.executable, __file__, self.name]
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
@@ -294,7 +311,8 @@ def main(names: list[str]) -> int:
         return 2
     # Whoever ends this run by another signal than Ctrl-C wants its parts ended too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    (CACHE / "home").mkdir(parents=True, exist_ok=True)
+    for name in ("home", "output"):
+        (CACHE / name).mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     names = names or [name for name in PARTS if name not in ON_DEMAND]
     results = [perform_alone(names[0])] if len(names) == 1 else perform_at_once(names)
