@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / ".venv" / "bin"
@@ -57,20 +60,27 @@ def run(*argv: str | Path, cwd: Path = ROOT, **env: str) -> None:
 
 def at_once(commands: dict[str, list[str]], **env: str) -> None:
     """Run commands at the same time, show each one's output as a whole, and fail the part with those that fail."""
-    running = {}
-    for name, argv in commands.items():
-        print("$", *argv, flush=True)
-        output = (CACHE / "output" / f"{name}.log").open("w+b")
-        running[name] = output, subprocess.Popen(argv, cwd=ROOT, env={**ENV, **env}, stdout=output, stderr=output)
     failed = []
-    for name, (output, process) in running.items():
-        failed += [name] if process.wait() else []
-        output.seek(0)
-        sys.stdout.flush()
-        sys.stdout.buffer.write(output.read())
-        output.close()
+    with contextlib.ExitStack() as outputs:
+        running = []
+        for name, argv in commands.items():
+            print("$", *argv, flush=True)
+            output = outputs.enter_context(tempfile.TemporaryFile())
+            process = subprocess.Popen(argv, cwd=ROOT, env={**ENV, **env}, stdout=output, stderr=output)
+            running.append((name, process, output))
+        for name, process, output in running:
+            failed += [name] if process.wait() else []
+            show(output)
     if failed:
         raise Failed(f"{', '.join(failed)} failed")
+
+
+def show(output: IO[bytes]) -> None:
+    """Print all of a file."""
+    output.seek(0)
+    sys.stdout.flush()
+    shutil.copyfileobj(output, sys.stdout.buffer)
+    sys.stdout.flush()
 
 
 def code() -> None:
@@ -229,15 +239,13 @@ class Part:
     """A part that runs in a session of its own (setsid(2)), so that all of it can be ended, with its output in a file."""
 
     name: str
-    output: Path = field(init=False)
+    output: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
     process: subprocess.Popen[bytes] = field(init=False)
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.output = CACHE / "output" / f"{self.name}.log"
-        with self.output.open("wb") as file:
-            argv = [sys.executable, __file__, self.name]
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+        argv = [sys.executable, __file__, self.name]
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
 
     @property
     def seconds(self) -> float:
@@ -245,9 +253,9 @@ class Part:
 
     def last_line(self) -> str:
         """The end of what it has printed so far."""
-        with self.output.open("rb") as file:
-            file.seek(max(0, self.output.stat().st_size - 500))
-            lines = file.read().decode(errors="replace").split("\n")
+        # Without moving the position at which it writes.
+        size = os.fstat(self.output.fileno()).st_size
+        lines = os.pread(self.output.fileno(), 500, max(0, size - 500)).decode(errors="replace").split("\n")
         return next((line.strip()[-60:] for line in reversed(lines) if line.strip()), "")
 
     def signal(self, number: int) -> None:
@@ -279,14 +287,13 @@ def perform_at_once(names: list[str]) -> list[tuple[str, bool, float]]:
             for part in [part for part in running if part.process.poll() is not None]:
                 running.remove(part)
                 results.append((part.name, part.process.returncode == 0, part.seconds))
-                sys.stdout.flush()
-                sys.stdout.buffer.write(part.output.read_bytes())
+                show(part.output)
                 shown = time.monotonic()
             if time.monotonic() - shown > HEARTBEAT:
                 shown = time.monotonic()
                 print("\n".join(f"-- {part.name}: running for {part.seconds:.0f} s: {part.last_line()}" for part in running), flush=True)
     except BaseException:
-        # The second Ctrl-C, while these clean up, is theirs to ignore.
+        # Ignore a second Ctrl-C while the parts clean up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for part in running:
             part.end()
@@ -294,14 +301,13 @@ def perform_at_once(names: list[str]) -> list[tuple[str, bool, float]]:
     return sorted(results, key=lambda result: names.index(result[0]))
 
 
-def perform_alone(name: str) -> tuple[str, bool, float]:
-    """Run one part in this process, with its output as it comes."""
+def perform_alone(name: str) -> bool:
+    """Run one part in this process, with its output as it comes; True when it passed."""
     print(f"\n== {name}: {PARTS[name][0]} ==", flush=True)
     start = time.monotonic()
     passed = perform(name)
-    seconds = time.monotonic() - start
-    print(f"-- {name}: {'passed' if passed else 'FAILED'} in {seconds:.1f} s", flush=True)
-    return name, passed, seconds
+    print(f"-- {name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - start:.1f} s", flush=True)
+    return passed
 
 
 def main(names: list[str]) -> int:
@@ -309,18 +315,19 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"No such part: {' '.join(unknown)}. The parts are: {' '.join(PARTS)}", file=sys.stderr)
         return 2
-    # Whoever ends this run by another signal than Ctrl-C wants its parts ended too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    for name in ("home", "output"):
-        (CACHE / name).mkdir(parents=True, exist_ok=True)
+    # A shell that starts this in the background makes it ignore SIGINT, and the parts would inherit that.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    (CACHE / "home").mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     names = names or [name for name in PARTS if name not in ON_DEMAND]
-    results = [perform_alone(names[0])] if len(names) == 1 else perform_at_once(names)
-    if len(names) > 1:
-        print()
-        for name, passed, seconds in results:
-            print(f"{name:<20}{'passed' if passed else 'FAILED':<8}{seconds:7.1f} s")
-        print(f"{'all of them':<28}{time.monotonic() - start:7.1f} s")
+    if len(names) == 1:
+        return 0 if perform_alone(names[0]) else 1
+    results = perform_at_once(names)
+    print()
+    for name, passed, seconds in results:
+        print(f"{name:<20}{'passed' if passed else 'FAILED':<8}{seconds:7.1f} s")
+    print(f"{'all of them':<28}{time.monotonic() - start:7.1f} s")
     failed = sum(not passed for _name, passed, _seconds in results)
     print(f"{len(results) - failed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
