@@ -27,7 +27,7 @@ from typing import Any
 
 COLLECTION = "ansible_collections.podnet.linux.plugins"
 ANSWER_TIMEOUT = 300.0
-"""Seconds until a run counts as hanging, one that leaves its standard output to a process that goes on included."""
+"""Seconds until a run counts as hanging. It hangs too when it leaves its standard output open in another process."""
 
 _NAMESPACES = {"user": 0x10000000, "mnt": 0x00020000, "net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000, "pid": 0x20000000}
 """The flags of setns(2), in the order in which they are entered: the user namespace gives the right to the others."""
@@ -35,7 +35,7 @@ _NAMESPACES = {"user": 0x10000000, "mnt": 0x00020000, "net": 0x40000000, "ipc": 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a run printed, and its exit status; minus the signal's number when a signal ended it."""
+    """What a run printed, and its exit status: the signal's number, negated, when a signal ended it."""
 
     stdout: str
     stderr: str
@@ -75,10 +75,10 @@ class ForkServer:
 def serve() -> None:
     """Answer the requests on standard input, one line each, until it is closed."""
     answers = os.fdopen(os.dup(1), "w")
-    # Nothing that is imported or run may write between the answers.
+    # Keep other output of this process and its children out of the answers.
     os.dup2(2, 1)
     _import_everything()
-    # Objects of the parent stay out of the collector's way, so that children share their pages (gc.freeze).
+    # Keep the garbage collector away from the parent's objects, so that children share their memory (gc.freeze).
     gc.collect()
     gc.freeze()
     for line in sys.stdin:
@@ -88,8 +88,7 @@ def serve() -> None:
 
 
 def _import_everything() -> None:
-    from ansible.module_utils import testing  # noqa: F401
-
+    importlib.import_module("ansible.module_utils.testing")
     for package in (f"{COLLECTION}.module_utils", f"{COLLECTION}.modules"):
         for item in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             importlib.import_module(item.name)
@@ -97,7 +96,10 @@ def _import_everything() -> None:
 
 
 def _answer(host_pid: int, job: dict[str, Any], env: dict[str, str]) -> dict[str, Any]:
-    """Run the job in a child, and collect what it prints until nobody holds its standard output."""
+    """Run the job in a child, and collect what it prints until no process holds its standard output.
+
+    That is how Ansible waits for a module too: a process left behind with an open standard output hangs the task.
+    """
     with tempfile.TemporaryFile() as stderr:
         read, write = os.pipe()
         child = os.fork()
@@ -116,7 +118,7 @@ def _answer(host_pid: int, job: dict[str, Any], env: dict[str, str]) -> dict[str
 
 
 def _read_until_closed(fd: int, deadline: float) -> tuple[str, bool]:
-    """What the pipe gives; False when it is still open at the deadline."""
+    """Read a pipe to its end; False when it is still open at the deadline."""
     data = b""
     with os.fdopen(fd, "rb", buffering=0) as file:
         while select.select([file], [], [], max(0.0, deadline - time.monotonic()))[0]:

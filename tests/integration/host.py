@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 PREFIX = "podnet.linux."
 FORK_SERVER = ForkServer()
 KILL = "kill -9 {pid}; while grep -qs '^State:.[^Z]' /proc/{pid}/status; do sleep 0.01; done"
-"""A killed process still runs for a moment; a zombie does not run any more."""
+"""A shell script: a killed process still runs for a moment, until it is gone or a zombie."""
 QUARTET = (True, False, False, True)
 """Check mode or not, run by run."""
 UNKNOWN = "(known after apply)"
@@ -104,21 +104,21 @@ class Host:
         )
 
     def until(self, condition: str) -> None:
-        """Wait until a shell command succeeds, for what the kernel or a program does a moment later; at most 30 seconds."""
+        """Wait until a shell command succeeds, at most 30 seconds: the kernel and programs finish some things later."""
         deadline = time.monotonic() + 30
         while self.run("sh", "-c", condition, check=False).returncode:
             if time.monotonic() > deadline:
-                raise Failed(f"never: {condition}")
+                raise Failed(f"not within 30 s: {condition}")
             time.sleep(0.02)
 
     def occupy(self, *enter: str) -> subprocess.Popen[str]:
-        """A process that lives in the namespaces that the command enters, and is there by now."""
+        """Start a process in the namespaces that the command enters; it is there when this returns."""
         process = self.start(*enter, "sh", "-c", "echo ready; exec sleep 300")
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         return process
 
     def kill(self, pid: int | str) -> None:
-        """Kill a process that is not this one's child, and wait for its end."""
+        """Kill a process on the host, and wait for its end."""
         self.sh(KILL.format(pid=pid))
 
     def play(self, *tasks: dict[str, Any], env: dict[str, str] | None = None, enter: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -164,7 +164,7 @@ class Host:
         return {"failed": False, **result}
 
     def start_task(self, task: dict[str, Any]) -> subprocess.Popen[str]:
-        """One module, begun in a process of its own; its result is what it prints."""
+        """Start one module in a process of its own; its result is what it prints."""
         process = self.start(sys.executable, forkserver.__file__, "--once", stdin=subprocess.PIPE)
         assert process.stdin is not None
         process.stdin.write(json.dumps(self._job(**_parsed(task))))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What only the real command line shows: every module and every feature of Ansible's, with the oldest and the newest ansible-core."""
+"""Modules and features of Ansible through the real command line, with the oldest and the newest supported ansible-core."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from talk import LAN, serve
 
 
 def installed(name: str) -> Path:
-    """Where the ansible-core is that setup has installed for this; that of .venv where it found no Python for it, and said so."""
+    """The programs of an ansible-core that scripts/setup has installed; those of .venv where it has found no Python for it."""
     directory = ROOT / ".cache" / f"ansible-{name}"
     return directory / "bin" if (directory / "installed").exists() else BIN
 
@@ -46,7 +46,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "pod_probe": {},
     "pod_sandbox_info": {"labels": {"team": "ci"}},
 }
-"""Each of these changes nothing, ever."""
+"""None of these ever changes anything."""
 
 
 @BOTH
@@ -66,7 +66,7 @@ def test_every_module(host: Host, ansible: Path) -> None:
 
 @BOTH
 def test_what_a_playbook_may_say_of_a_task(host: Host, ansible: Path) -> None:
-    """Defaults for the group, loops over results, lists, asynchronous tasks, and failures to go by."""
+    """Defaults for the action group, lists, registered results, asynchronous tasks, and failures by their reason."""
     sandboxes = [{"name": f"ci-{number}", "network": "pods0"} for number in range(3)]
     begun = {**task("pod_sandbox", name="slow", network="pods0"), "async": 60, "poll": 0, "register": "begun"}
     waited = {
@@ -103,7 +103,7 @@ def test_what_a_playbook_may_say_of_a_task(host: Host, ansible: Path) -> None:
 
 @pytest.mark.parametrize(("ansible", "pipelining"), ((OLDEST, True), (NEWEST, False)), ids=("oldest-pipelining", "newest-files"))
 def test_any_module_runs_inside(lan: Host, ansible: Path, pipelining: bool) -> None:
-    """By the become plugin; and modules of this collection, with and without pipelining."""
+    """The become plugin, and a module of this collection, with and without pipelining."""
 
     def inside(sandbox: str, **task: Any) -> dict[str, Any]:
         return {**task, "become": True, "become_method": "podnet.linux.sandbox", "vars": {"podnet_sandbox": sandbox}}
@@ -147,7 +147,7 @@ def test_every_ad_hoc_example_of_the_readme(host: Host) -> None:
 
 
 def test_a_short_name_and_what_a_run_took(host: Host) -> None:
-    """From the checkout modules have their short names; -v tells what was done and how long it took."""
+    """Modules have short names in a checkout; -v reports each kind of operation with its duration."""
     host.do("bridge_network", **NETWORK)
     sandboxes = json.dumps({"sandboxes": [{"name": f"ci-{number}", "network": "pods0"} for number in range(2)]})
     shown = host.run("ansible", "localhost", "-v", "-m", "pod_sandbox", "-a", sandboxes).stdout

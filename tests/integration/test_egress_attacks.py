@@ -295,7 +295,7 @@ def attempt(call):
         tried += 1
     except OSError:
         pass
-# Until whoever started it closes its input.
+# Until its standard input is closed.
 while time.monotonic() < end and not select.select([sys.stdin], [], [], 0)[0]:
     for _ in range(5):
         attempt(lambda: udp4.sendto(b"forbidden", (four, port)))

@@ -159,7 +159,7 @@ def test_info_reports_drift_without_repairing_it(pods0: Host) -> None:
 
 
 def netns_cookie(host: Host, sandbox: dict[str, Any]) -> int:
-    """What no other network namespace has or will have (SO_NETNS_COOKIE); an inode's number is given to the next one."""
+    """The cookie of a network namespace (SO_NETNS_COOKIE, Linux 5.14), which is never reused, unlike its inode number."""
     ask = "import socket; print(int.from_bytes(socket.socket().getsockopt(socket.SOL_SOCKET, 71, 8), 'little'))"
     return int(host.run("ip", "netns", "exec", sandbox["ns_name"], "python3", "-c", ask).stdout)
 
