@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from host import FORK_SERVER, Host
-from talk import LAN
+from talk import add_lan
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,14 +39,6 @@ def pods0(host: Host) -> Host:
 
 @pytest.fixture
 def lan(host: Host) -> Host:
-    """A neighbour called lan on the host's segment; it knows no way to any pod."""
-    host.sh(
-        "ip netns add lan; ip link add up0 type veth peer name eth0 netns lan;"
-        "ip addr add 198.51.100.1/24 dev up0; ip addr add 2001:db8:1::1/64 dev up0 nodad; ip link set up0 up;"
-        "ip -n lan addr add 198.51.100.2/24 dev eth0; ip -n lan addr add 2001:db8:1::2/64 dev eth0 nodad;"
-        "ip -n lan link set eth0 up; ip -n lan link set lo up"
-    )
-    # The kernel adds the routes of an interface a moment after its carrier has come (net/core/link_watch.c).
-    for neighbour in LAN:
-        host.until(f"ping -c1 -W0.5 -n {neighbour} >/dev/null 2>&1")
+    """A host with a neighbour called lan on its segment."""
+    add_lan(host)
     return host

@@ -101,12 +101,33 @@ print(json.dumps([found.get(number) for number in range(len(questions))]))
 """
 
 
+def add_lan(host: Host) -> None:
+    """Add a neighbour called lan to the host's segment; it knows no way to any pod."""
+    host.sh(
+        "ip netns add lan; ip link add up0 type veth peer name eth0 netns lan;"
+        "ip addr add 198.51.100.1/24 dev up0; ip addr add 2001:db8:1::1/64 dev up0 nodad; ip link set up0 up;"
+        "ip -n lan addr add 198.51.100.2/24 dev eth0; ip -n lan addr add 2001:db8:1::2/64 dev eth0 nodad;"
+        "ip -n lan link set eth0 up; ip -n lan link set lo up"
+    )
+    # The kernel adds the routes of an interface a moment after its carrier has come (net/core/link_watch.c).
+    for neighbour in LAN:
+        host.until(f"ping -c1 -W0.5 -n {neighbour} >/dev/null 2>&1")
+
+
 def serve(host: Host, where: str | None, name: str, *ports: int) -> Any:
-    """Answers with its name, the port, who asked, and what was asked."""
-    enter = ("ip", "netns", "exec", where) if where else ()
-    server = host.start(*enter, "python3", "-c", SERVE, name, *(str(port) for port in ports))
-    assert server.stdout is not None and server.stdout.readline() == "ready\n"
-    return server
+    """Start a server that answers with its name, the port, the sender's address, and the question."""
+    return serve_all(host, (where, name, *ports))[0]
+
+
+def serve_all(host: Host, *servers: tuple[Any, ...]) -> list[Any]:
+    """Start such servers, each (namespace, name, port...), at the same time."""
+    started = []
+    for where, name, *ports in servers:
+        enter = ("ip", "netns", "exec", where) if where else ()
+        started.append(host.start(*enter, "python3", "-c", SERVE, name, *(str(port) for port in ports)))
+    for server in started:
+        assert server.stdout is not None and server.stdout.readline() == "ready\n"
+    return started
 
 
 def ask(host: Host, where: str | None, *questions: tuple[str, str, int], patience: float = 5) -> list[str | None]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from frames import heard, listen, send
 from host import Host, task
-from talk import HOST, LAN, ask, bridge_netfilter, echo, hold, pings, serve, still_open
+from talk import HOST, LAN, ask, bridge_netfilter, echo, hold, pings, serve, serve_all, still_open
 
 NETWORKS = [
     {"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"], "isolation": "none"},
@@ -31,12 +31,11 @@ def pods(lan: Host) -> dict[str, dict[str, Any]]:
     made = lan.play(task("bridge_network", networks=NETWORKS), task("pod_sandbox", sandboxes=items))
     lan.must(made[0])
     found = {item["name"]: item for item in lan.must(made[1])["sandboxes"]}
-    for name, sandbox in found.items():
-        serve(lan, sandbox["ns_name"], name, 80, 81)
+    for sandbox in found.values():
         shown = lan.json("ip", "-n", sandbox["ns_name"], "-j", "addr", "show", "dev", "eth0")[0]["addr_info"]
         sandbox["link_local"] = next(item["local"] for item in shown if item["scope"] == "link")
-    serve(lan, "lan", "lan", 4000, 4001)
-    serve(lan, None, "host", 5000)
+    inside = [(sandbox["ns_name"], name, 80, 81) for name, sandbox in found.items()]
+    serve_all(lan, *inside, ("lan", "lan", 4000, 4001), (None, "host", 5000))
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from frames import heard, listen, send
 from host import Host
-from talk import HOST, LAN, ask, bridge_netfilter, pings, serve
+from talk import HOST, LAN, ask, bridge_netfilter, pings, serve_all
 
 NETWORK = {"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"]}
 ALLOWED, FORBIDDEN = 5000, 6000
@@ -30,9 +30,7 @@ def pods(lan: Host) -> dict[str, dict[str, Any]]:
         ],
     )
     found = {item["name"]: item for item in made["sandboxes"]}
-    serve(lan, found["peer"]["ns_name"], "peer", 80)
-    serve(lan, "lan", "lan", ALLOWED, FORBIDDEN, 53)
-    serve(lan, None, "host", FORBIDDEN)
+    serve_all(lan, (found["peer"]["ns_name"], "peer", 80), ("lan", "lan", ALLOWED, FORBIDDEN, 53), (None, "host", FORBIDDEN))
     for sandbox in found.values():
         shown = lan.json("ip", "-n", sandbox["ns_name"], "-j", "addr", "show", "dev", "eth0")[0]["addr_info"]
         sandbox["link_local"] = next(item["local"] for item in shown if item["scope"] == "link")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from host import Host, task
-from talk import HOST, LAN, ask, bridge_netfilter, echo, everywhere, hold, serve, still_open
+from talk import HOST, LAN, ask, bridge_netfilter, echo, everywhere, hold, serve, serve_all, still_open
 
 NETWORKS = [
     {"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"]},
@@ -29,8 +29,7 @@ def pods(lan: Host) -> dict[str, dict[str, Any]]:
     made = lan.play(task("bridge_network", networks=NETWORKS), task("pod_sandbox", sandboxes=items))
     lan.must(made[0])
     found = {item["name"]: item for item in lan.must(made[1])["sandboxes"]}
-    for name, sandbox in found.items():
-        serve(lan, sandbox["ns_name"], name, 80, 81)
+    serve_all(lan, *((sandbox["ns_name"], name, 80, 81) for name, sandbox in found.items()))
     return found
 
 

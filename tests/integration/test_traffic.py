@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from host import Host, task
-from talk import HOST, LAN, ask, bridge_netfilter, pings, serve
+from talk import HOST, LAN, add_lan, ask, bridge_netfilter, pings, serve
 
 NETWORKS = [
     {"name": "a", "subnets": ["10.91.0.0/24", "fd00:91::/64"], "isolation": "none"},
@@ -23,7 +24,18 @@ NETWORKS = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def lan() -> Iterator[Host]:
+    """One host for all tests here: they ask, and take back what they change."""
+    host = Host()
+    try:
+        add_lan(host)
+        yield host
+    finally:
+        host.close()
+
+
+@pytest.fixture(scope="module")
 def pods(lan: Host) -> dict[str, dict[str, Any]]:
     """Two sandboxes on every network: a1, a2, b1, ..."""
     names = [f"{network['name']}{number}" for network in NETWORKS for number in (1, 2)]
@@ -55,8 +67,13 @@ def test_who_reaches_whom(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
         lan.inside(pods["i1"], "ip", family, "route", "add", "default", "via", gateway)
     assert pings(lan, pods["i1"]["ns_name"], *LAN) == no
     # Nor do isolated neighbours find each other by way of the gateway.
-    lan.inside(pods["k1"], "ip", "route", "add", f"{pods['k2']['container_ip']}/32", "via", "10.96.0.1")
+    around = ("ip", "route", "{}", f"{pods['k2']['container_ip']}/32", "via", "10.96.0.1")
+    lan.inside(pods["k1"], *(word.format("add") for word in around))
     assert lan.pings(pods["k1"], pods["k2"]["container_ip"]) is False
+    # As it was, for the next test.
+    lan.inside(pods["k1"], *(word.format("del") for word in around))
+    for family in ("-4", "-6"):
+        lan.inside(pods["i1"], "ip", family, "route", "del", "default")
 
 
 def test_peers_see_real_sources_and_the_world_sees_the_host(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
@@ -70,9 +87,10 @@ def test_peers_see_real_sources_and_the_world_sees_the_host(lan: Host, pods: dic
 def test_routed_networks_are_answered_where_the_world_knows_the_way(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
     lan.sh("ip -n lan route add 10.0.0.0/8 via 198.51.100.1; ip -n lan -6 route add fd00::/16 via 2001:db8:1::1")
     assert pings(lan, pods["r1"]["ns_name"], *LAN) == [True, True]
-    # The neighbour who adds a route reaches no sandbox by it.
+    # A neighbour that adds a route reaches no sandbox by it.
     addresses = [address for name in ("a1", "c1", "i1", "r1") for address in pods[name]["addresses"]]
     assert pings(lan, "lan", *addresses) == [False] * len(addresses)
+    lan.sh("ip -n lan route del 10.0.0.0/8; ip -n lan -6 route del fd00::/16")
 
 
 def test_host_access_false_leaves_dns_only(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
