@@ -390,6 +390,22 @@ def test_rules_are_loaded_again_while_firewalld_reloads(lan: Host) -> None:
     assert lan.run("firewall-cmd", "--get-zone-of-interface=pods0", check=False).returncode
 
 
+def test_rules_are_loaded_again_with_the_way_past_another_firewall(lan: Host) -> None:
+    """A firewall that starts again flushes the accept in its own chain, too; one that offers no chain is named."""
+    program = "/run/podnet-program"
+    lan.do("boot_engine", path=program)
+    lan.do("bridge_network", **NETWORK)
+    web = lan.do("pod_sandbox", name="web", network="pods0")["sandbox"]
+    lan.sh("nft flush ruleset")
+    docker(lan, "nft")
+    done = lan.run("python3", program, "restore", "--rules")
+    assert "firewall chain FORWARD" in done.stdout and done.stderr == "", done
+    assert pings(lan, web["ns_name"], *LAN) == [True, True]
+    lan.sh("nft flush ruleset; nft 'table inet shut { chain forward { type filter hook forward priority 0; policy drop; }; }'")
+    done = lan.run("python3", program, "restore", "--rules")
+    assert "chain forward of nftables table inet shut" in done.stderr, done
+
+
 HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
 
 

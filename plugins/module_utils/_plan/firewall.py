@@ -29,18 +29,22 @@ FIREWALLD = "firewalld"
 _OURS = Rule((Match("mark", (MARK,), mask=MARK),), "accept")
 
 
-def plan_firewall(draft: Draft, *, strict: bool) -> None:
+def plan_firewall(draft: Draft, *, strict: bool, firewalld: bool = True) -> None:
     """One accept in the chain that such a firewall offers for it, gone with the last network.
 
     ``strict``: raise BlockedByFirewall where it offers none, and would drop; else that is a warning.
+    ``firewalld``: plan the zone of firewalld, and look at its chains.
     """
     networks = [network for network in draft.networks.values() if not network.removing and network.firewall == "auto"]
-    _plan_zone(draft, {network.name for network in networks}, strict=strict)
+    if firewalld:
+        _plan_zone(draft, {network.name for network in networks}, strict=strict)
     if not networks and not draft.observed.networks:
         return
-    zones = draft.observed.firewalld.get("zones")
+    zones = draft.observed.firewalld.get("zones") if firewalld else None
     settled = zones.ours | zones.others if zones is not None and zones.sound else frozenset()
     for chain in draft.observed.foreign_chains["forward"]:
+        if chain.tool == FIREWALLD and not firewalld:
+            continue
         # What is only going to be bound to a zone will be let through by that.
         seen = [network for network in networks if chain.tool != FIREWALLD or network.name in settled]
         packets = [packet for network in seen for packet in _packets(draft, network, chain)]

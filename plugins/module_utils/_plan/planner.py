@@ -107,8 +107,8 @@ def plan_restore(
 
     What was observed as belonging to nobody goes, unless it may belong to what is shut.
     ``shut``: networks and sandboxes whose record cannot be gone by, and whose rules nobody knows: nothing may pass there.
-    ``rules_only``: leave other firewalls out. This run may be a part of their own reload, which restores what they keep and
-    refuses other changes meanwhile.
+    ``rules_only``: leave firewalld out. This run may be a part of its reload, in the middle of which no interface is in a zone;
+    firewalld restores the zones that it keeps, and refuses other changes meanwhile.
     """
     keys, names = list(sandboxes), list(networks)
     for key in keys:
@@ -127,7 +127,7 @@ def plan_restore(
         _shut(draft, key)
     if not shut:
         plan_debris(draft)
-    _plan_host(draft, firewalls=not rules_only)
+    _plan_host(draft, firewalld=not rules_only)
 
 
 def plan_return(draft: Draft, networks: Mapping[str, Network], sandboxes: Mapping[str, Sandbox]) -> None:
@@ -152,13 +152,12 @@ def _shut(draft: Draft, key: str) -> None:
             draft.changes.append(Change("link", link.name, {"up": True}, {"up": False}))
 
 
-def _plan_host(draft: Draft, *, strict: bool = False, firewalls: bool = True) -> None:
-    """``strict``: what a foreign firewall would drop is an error, not a warning; ``firewalls``: adapt foreign firewalls."""
+def _plan_host(draft: Draft, *, strict: bool = False, firewalld: bool = True) -> None:
+    """``strict``: what a foreign firewall would drop is an error, not a warning; ``firewalld``: plan for firewalld too."""
     check_conflicts(draft)
     plan_forwarding(draft)
     plan_rules(draft)
-    if firewalls:
-        plan_firewall(draft, strict=strict)
+    plan_firewall(draft, strict=strict, firewalld=firewalld)
     plan_route_localnet(draft)
 
 
