@@ -223,28 +223,40 @@ AT_ONCE = 2
 HEARTBEAT = 30.0
 """Seconds between two signs of life of a run of several parts."""
 
+CLEANUP = 60.0
+"""Seconds that interrupted parts have to clean up."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Each ends the run, and all of its parts."""
+
+INSIDE = "--inside"
+"""The argument of a process that is itself a part."""
+
 
 def perform(name: str) -> bool:
     """Run one part in this process; True when it passed."""
+    print(f"\n== {name}: {PARTS[name][0]} ==", flush=True)
+    start, passed = time.monotonic(), True
     try:
         PARTS[name][1]()
     except Failed as failure:
+        passed = False
         print(f"-- {name}: {failure}; to repeat this part alone: make test PART={name}")
-        return False
-    return True
+    print(f"-- {name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - start:.1f} s", flush=True)
+    return passed
 
 
 @dataclass
 class Part:
-    """A part that runs in a session of its own (setsid(2)), so that all of it can be ended, with its output in a file."""
+    """A part that runs in a session of its own (setsid(2)), so that all of it can be ended. ``output``: a file; None: this one's."""
 
     name: str
-    output: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    output: IO[bytes] | None
     process: subprocess.Popen[bytes] = field(init=False)
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        argv = [sys.executable, __file__, self.name]
+        argv = [sys.executable, __file__, INSIDE, self.name]
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
 
     @property
@@ -253,83 +265,102 @@ class Part:
 
     def last_line(self) -> str:
         """The end of what it has printed so far."""
+        if self.output is None:
+            return ""
         # Without moving the position at which it writes.
         size = os.fstat(self.output.fileno()).st_size
         lines = os.pread(self.output.fileno(), 500, max(0, size - 500)).decode(errors="replace").split("\n")
         return next((line.strip()[-60:] for line in reversed(lines) if line.strip()), "")
 
-    def signal(self, number: int) -> None:
-        """To every process of the session: a shell and timeout(1) put what they start into process groups of their own."""
-        subprocess.run(["pkill", f"--signal={number}", f"--session={self.process.pid}"], check=False)
+    def signal(self, number: int) -> bool:
+        """To every process of the session: a shell and timeout(1) put what they start into process groups of their own.
 
-    def end(self) -> None:
-        """Interrupt it, as Ctrl-C would; what has not cleaned up after a minute is killed."""
-        self.signal(signal.SIGINT)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            print(f"-- {self.name}: killed", flush=True)
-        self.signal(signal.SIGKILL)
-        self.process.wait()
+        False when no process is left.
+        """
+        return not subprocess.run(["pkill", f"--signal={number}", f"--session={self.process.pid}"], check=False).returncode
+
+    def close(self) -> None:
+        """Print its output, and kill what it has left behind."""
+        if self.output is not None:
+            show(self.output)
+            self.output.close()
+        if self.signal(signal.SIGKILL):
+            print(f"-- {self.name}: processes that it left behind were killed", flush=True)
+
+
+def end(parts: list[Part]) -> None:
+    """Interrupt parts, as Ctrl-C would; what has not cleaned up after a minute is killed. Further signals are ignored."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    for part in parts:
+        part.signal(signal.SIGINT)
+    deadline = time.monotonic() + CLEANUP
+    for part in parts:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            part.process.wait(max(0.0, deadline - time.monotonic()))
+    for part in parts:
+        # The output may be what is closed.
+        with contextlib.suppress(BrokenPipeError):
+            part.close()
+        part.process.wait()
 
 
 def perform_at_once(names: list[str]) -> list[tuple[str, bool, float]]:
-    """Run the parts, some at a time; each one's output is printed as a whole when it ends. By part: passed, and seconds."""
+    """Run the parts, some at a time; each one's output is printed as a whole when it ends. By part: passed, and seconds.
+
+    The output of a part that is the only one is printed as it comes.
+    """
     results = []
     waiting, running = list(names), list[Part]()
+    output: Callable[[], IO[bytes] | None] = tempfile.TemporaryFile if len(names) > 1 else lambda: None
     shown = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < AT_ONCE:
-                running.append(Part(waiting.pop(0)))
-                print(f"-- {running[-1].name}: started", flush=True)
+                # A signal in between would leave behind a part that is not in the list.
+                signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+                running.append(Part(waiting.pop(0), output()))
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                if len(names) > 1:
+                    print(f"-- {running[-1].name}: started", flush=True)
             time.sleep(0.1)
             for part in [part for part in running if part.process.poll() is not None]:
-                running.remove(part)
                 results.append((part.name, part.process.returncode == 0, part.seconds))
-                show(part.output)
+                part.close()
+                running.remove(part)
                 shown = time.monotonic()
-            if time.monotonic() - shown > HEARTBEAT:
+            if len(names) > 1 and time.monotonic() - shown > HEARTBEAT:
                 shown = time.monotonic()
                 print("\n".join(f"-- {part.name}: running for {part.seconds:.0f} s: {part.last_line()}" for part in running), flush=True)
     except BaseException:
-        # Ignore a second Ctrl-C while the parts clean up.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for part in running:
-            part.end()
+        end(running)
         raise
     return sorted(results, key=lambda result: names.index(result[0]))
 
 
-def perform_alone(name: str) -> bool:
-    """Run one part in this process, with its output as it comes; True when it passed."""
-    print(f"\n== {name}: {PARTS[name][0]} ==", flush=True)
-    start = time.monotonic()
-    passed = perform(name)
-    print(f"-- {name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - start:.1f} s", flush=True)
-    return passed
-
-
 def main(names: list[str]) -> int:
+    # Whatever the calling process ignores or blocks.
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    if names[:1] == [INSIDE]:
+        return 0 if perform(names[1]) else 1
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         print(f"No such part: {' '.join(unknown)}. The parts are: {' '.join(PARTS)}", file=sys.stderr)
         return 2
-    # A shell that starts this in the background makes it ignore SIGINT, and the parts would inherit that.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
     (CACHE / "home").mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    names = names or [name for name in PARTS if name not in ON_DEMAND]
-    if len(names) == 1:
-        return 0 if perform_alone(names[0]) else 1
+    # Once each.
+    names = list(dict.fromkeys(names)) or [name for name in PARTS if name not in ON_DEMAND]
     results = perform_at_once(names)
-    print()
-    for name, passed, seconds in results:
-        print(f"{name:<20}{'passed' if passed else 'FAILED':<8}{seconds:7.1f} s")
-    print(f"{'all of them':<28}{time.monotonic() - start:7.1f} s")
     failed = sum(not passed for _name, passed, _seconds in results)
-    print(f"{len(results) - failed} passed, {failed} failed", flush=True)
+    if len(names) > 1:
+        print()
+        for name, passed, seconds in results:
+            print(f"{name:<20}{'passed' if passed else 'FAILED':<8}{seconds:7.1f} s")
+        print(f"{'all of them':<28}{time.monotonic() - start:7.1f} s")
+        print(f"{len(results) - failed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 
 
