@@ -9,6 +9,7 @@ enters the namespaces of the host (setns(2)) and runs the module's own ``main()`
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -19,7 +20,7 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 import traceback
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ ANSWER_TIMEOUT = 300.0
 
 _NAMESPACES = {"user": 0x10000000, "mnt": 0x00020000, "net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000, "pid": 0x20000000}
 """The flags of setns(2), in the order in which they are entered: the user namespace gives the right to the others."""
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -96,37 +100,37 @@ def _import_everything() -> None:
 
 
 def _answer(host_pid: int, job: dict[str, Any], env: dict[str, str]) -> dict[str, Any]:
-    """Run the job in a child, and collect what it prints until no process holds its standard output.
+    """Run the job in a child, and collect what it prints until no process holds its output.
 
-    That is how Ansible waits for a module too: a process left behind with an open standard output hangs the task.
+    That is how Ansible waits for a module too: a process left behind with the module's output hangs the task.
     """
-    with tempfile.TemporaryFile() as stderr:
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            _child(lambda: _enter_and_run(host_pid, job, env), write, stderr.fileno())
+    pipes = [os.pipe(), os.pipe()]
+    child = os.fork()
+    if child == 0:
+        _child(lambda: _enter_and_run(host_pid, job, env), pipes[0][1], pipes[1][1])
+    for _read, write in pipes:
         os.close(write)
-        stdout, ended = _read_until_closed(read, time.monotonic() + ANSWER_TIMEOUT)
-        if not ended:
-            os.kill(child, signal.SIGKILL)
-        _pid, status = os.waitpid(child, 0)
-        stderr.seek(0)
-        errors = stderr.read().decode(errors="replace")
+    (stdout, errors), ended = _read_until_closed([read for read, _write in pipes], time.monotonic() + ANSWER_TIMEOUT)
     if not ended:
-        errors += f"\nthe run, or a process that it left behind with its standard output, goes on after {ANSWER_TIMEOUT:.0f} s"
+        os.kill(child, signal.SIGKILL)
+        errors += f"\nthe run, or a process that it left behind with its output, goes on after {ANSWER_TIMEOUT:.0f} s"
+    _pid, status = os.waitpid(child, 0)
     return {"stdout": stdout, "stderr": errors, "returncode": os.waitstatus_to_exitcode(status) if ended else -signal.SIGKILL}
 
 
-def _read_until_closed(fd: int, deadline: float) -> tuple[str, bool]:
-    """Read a pipe to its end; False when it is still open at the deadline."""
-    data = b""
-    with os.fdopen(fd, "rb", buffering=0) as file:
-        while select.select([file], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            piece = file.read(65536)
+def _read_until_closed(pipes: list[int], deadline: float) -> tuple[list[str], bool]:
+    """Read pipes to their end, and close them; False when one is still open at the deadline."""
+    data = dict.fromkeys(pipes, b"")
+    waiting = set(pipes)
+    while waiting and (readable := select.select(waiting, [], [], max(0.0, deadline - time.monotonic()))[0]):
+        for fd in readable:
+            piece = os.read(fd, 65536)
+            data[fd] += piece
             if not piece:
-                return data.decode(errors="replace"), True
-            data += piece
-    return data.decode(errors="replace"), False
+                waiting.remove(fd)
+    for fd in pipes:
+        os.close(fd)
+    return [data[fd].decode(errors="replace") for fd in pipes], not waiting
 
 
 def _child(run: Any, stdout: int, stderr: int) -> None:
@@ -143,6 +147,9 @@ def _child(run: Any, stdout: int, stderr: int) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        # What an interpreter does at its end: a module that leaves a thread behind hangs here, too.
+        threading._shutdown()
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -166,6 +173,8 @@ def _enter_and_run(host_pid: int, job: dict[str, Any], env: dict[str, str]) -> i
             # Pass the signal on, so that the server sees how the run ended.
             os.kill(os.getpid(), -code)
         return code
+    # When the server gives up and kills the parent, this process ends as well (prctl(2)).
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ.clear()
     os.environ.update(env)
     _run_job(job)

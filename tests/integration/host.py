@@ -30,6 +30,10 @@ QUARTET = (True, False, False, True)
 """Check mode or not, run by run."""
 UNKNOWN = "(known after apply)"
 TIMEOUT = 300
+"""Seconds until a command counts as hanging."""
+
+TASK_TIMEOUT = 30
+"""Seconds that each task of a playbook adds to that."""
 
 
 class Failed(AssertionError):
@@ -77,7 +81,7 @@ class Host:
         self._home.cleanup()
 
     def run(
-        self, *argv: str, check: bool = True, text: str | None = None, env: dict[str, str] | None = None
+        self, *argv: str, check: bool = True, text: str | None = None, env: dict[str, str] | None = None, seconds: float = TIMEOUT
     ) -> subprocess.CompletedProcess[str]:
         """A command on the host; its failure is the test's unless ``check`` is false."""
         result = subprocess.run(
@@ -88,7 +92,7 @@ class Host:
             env={**self.env, **(env or {})},
             cwd="/",
             check=False,
-            timeout=TIMEOUT,
+            timeout=seconds,
         )
         if check and result.returncode:
             raise Failed(f"{' '.join(argv)}: exit {result.returncode}\n{result.stdout}\n{result.stderr}")
@@ -136,14 +140,19 @@ class Host:
         self, *tasks: dict[str, Any], env: dict[str, str] | None = None, enter: Sequence[str] = (), ansible: Path = BIN
     ) -> list[dict[str, Any]]:
         """Real ansible-playbook, the one in the directory ``ansible``: the result of every task, whatever it is."""
-        book = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"ignore_errors": True, **task} for task in tasks]}]
-        path = self.tmp / "play.yml"
-        path.write_text(json.dumps(book))
-        done = self.run(*enter, str(ansible / "ansible-playbook"), str(path), check=False, env=env)
+        argv = [*enter, str(ansible / "ansible-playbook"), self._book(*tasks)]
+        done = self.run(*argv, check=False, env=env, seconds=TIMEOUT + TASK_TIMEOUT * len(tasks))
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"task"')]
         if len(lines) != len(tasks):
             raise Failed(f"ansible-playbook: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return [{**line["result"], "failed": line["status"] == "failed"} for line in lines]
+
+    def _book(self, *tasks: dict[str, Any]) -> str:
+        """The path of a playbook with these tasks, none of which stops it."""
+        book = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"ignore_errors": True, **task} for task in tasks]}]
+        with tempfile.NamedTemporaryFile("w", dir=self.tmp, suffix=".yml", delete=False) as file:
+            json.dump(book, file)
+        return file.name
 
     def _module_result(self, env: dict[str, str] | None, enter: Sequence[str], module: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The result of one module, read as the controller reads it."""
@@ -164,7 +173,9 @@ class Host:
         return {"failed": False, **result}
 
     def start_task(self, task: dict[str, Any]) -> subprocess.Popen[str]:
-        """Start one module in a process of its own; its result is what it prints."""
+        """Start one module in a process of its own; it prints its result."""
+        if self.real_ansible:
+            return self.start(str(BIN / "ansible-playbook"), self._book(task))
         process = self.start(sys.executable, forkserver.__file__, "--once", stdin=subprocess.PIPE)
         assert process.stdin is not None
         process.stdin.write(json.dumps(self._job(**_parsed(task))))

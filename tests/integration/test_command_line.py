@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,18 @@ from host import BIN, ROOT, Host, task
 from talk import LAN, serve
 
 
-def installed(name: str) -> Path:
-    """The programs of an ansible-core that scripts/setup has installed; those of .venv where it has found no Python for it."""
+def installed(name: str) -> tuple[str, Path]:
+    """Version and programs of an ansible-core that scripts/setup has installed; those of .venv where it has found no Python for it."""
     directory = ROOT / ".cache" / f"ansible-{name}"
-    return directory / "bin" if (directory / "installed").exists() else BIN
+    if not (directory / "installed").exists():
+        return metadata.version("ansible-core"), BIN
+    return re.findall(r"^ansible-core==(\S+)$", (ROOT / "requirements" / f"ansible-{name}.txt").read_text(), re.MULTILINE)[
+        0
+    ], directory / "bin"
 
 
 OLDEST, NEWEST = installed("oldest"), installed("newest")
-BOTH = pytest.mark.parametrize("ansible", (OLDEST, NEWEST), ids=("oldest", "newest"))
+BOTH = pytest.mark.parametrize(("version", "ansible"), (OLDEST, NEWEST), ids=(f"oldest-{OLDEST[0]}", f"newest-{NEWEST[0]}"))
 
 PROGRAM = "/var/lib/podnet-engine/podnet"
 NETWORK = {"name": "pods0", "subnets": ["10.90.0.0/24", "fd00:90::/64"]}
@@ -50,10 +55,10 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 @BOTH
-def test_every_module(host: Host, ansible: Path) -> None:
+def test_every_module(host: Host, version: str, ansible: Path) -> None:
     tested = {step[0] for step in STEPS if isinstance(step, tuple)} | set(LOOKS)
     assert tested == {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
-    print(host.run(str(ansible / "ansible-playbook"), "--version").stdout)
+    assert f"[core {version}]" in host.run(str(ansible / "ansible-playbook"), "--version").stdout
     host.quartets(*STEPS, ansible=ansible)
     tasks = [task(module, check_mode=dry, diff=True, **options) for module, options in LOOKS.items() for dry in (True, False, False, True)]
     results = [host.must(result) for result in host.playbook(*tasks, ansible=ansible)]
@@ -65,7 +70,7 @@ def test_every_module(host: Host, ansible: Path) -> None:
 
 
 @BOTH
-def test_what_a_playbook_may_say_of_a_task(host: Host, ansible: Path) -> None:
+def test_what_a_playbook_may_say_of_a_task(host: Host, version: str, ansible: Path) -> None:
     """Defaults for the action group, lists, registered results, asynchronous tasks, and failures by their reason."""
     sandboxes = [{"name": f"ci-{number}", "network": "pods0"} for number in range(3)]
     begun = {**task("pod_sandbox", name="slow", network="pods0"), "async": 60, "poll": 0, "register": "begun"}
@@ -101,7 +106,7 @@ def test_what_a_playbook_may_say_of_a_task(host: Host, ansible: Path) -> None:
     assert len(host.do("pod_sandbox_info")["sandboxes"]) == 5
 
 
-@pytest.mark.parametrize(("ansible", "pipelining"), ((OLDEST, True), (NEWEST, False)), ids=("oldest-pipelining", "newest-files"))
+@pytest.mark.parametrize(("ansible", "pipelining"), ((OLDEST[1], True), (NEWEST[1], False)), ids=("oldest-pipelining", "newest-files"))
 def test_any_module_runs_inside(lan: Host, ansible: Path, pipelining: bool) -> None:
     """The become plugin, and a module of this collection, with and without pipelining."""
 

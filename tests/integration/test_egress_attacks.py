@@ -293,8 +293,8 @@ def attempt(call):
         tried += 1
     except OSError:
         pass
-# Until its standard input is closed.
-while time.monotonic() < end and not select.select([sys.stdin], [], [], 0)[0]:
+# Until its standard input is closed, and it has tried often enough.
+while time.monotonic() < end and (tried < 5000 or not select.select([sys.stdin], [], [], 0)[0]):
     for _ in range(5):
         attempt(lambda: udp4.sendto(b"forbidden", (four, port)))
         attempt(lambda: udp6.sendto(b"forbidden", (six, port)))
@@ -341,7 +341,7 @@ def listen(seconds):
     until = time.monotonic() + seconds
     while select.select([s], [], [], max(0, until - time.monotonic()))[0]:
         answered.add(int(s.recv(100).split()[-1]))
-while time.monotonic() < end and not select.select([sys.stdin], [], [], 0)[0]:
+while time.monotonic() < end and (sent < 500 or not select.select([sys.stdin], [], [], 0)[0]):
     s.send(b"%d" % sent)
     sent += 1
     listen(0.005)
@@ -353,7 +353,7 @@ print(sent, sent - len(answered), flush=True)
 """
 
 
-BOUND = "120"
+BOUND = "240"
 """Seconds after which a process of these tests ends by itself."""
 
 
@@ -366,7 +366,7 @@ def start(lan: Host, where: str, script: str, *words: str) -> Any:
 
 def ended(process: Any) -> list[int]:
     """The numbers that it says at its end."""
-    return [int(word) for word in process.communicate(timeout=30)[0].split()]
+    return [int(word) for word in process.communicate(timeout=250)[0].split()]
 
 
 def test_a_flood_finds_no_gap_in_a_hundred_changes(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
@@ -394,7 +394,7 @@ def test_a_flood_finds_no_gap_in_a_hundred_changes(lan: Host, pods: dict[str, di
     sent, lost = ended(pace)
     tried, rate = ended(flood)
     assert (ended(counter), lost) == ([0], 0), (tried, rate, sent)
-    assert rate >= 1000 and sent > 500, (rate, sent)
+    assert tried >= 5000 and sent >= 500, (tried, rate, sent)
 
 
 def test_a_sandbox_is_bound_before_it_can_send(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
@@ -412,7 +412,7 @@ def test_a_sandbox_is_bound_before_it_can_send(lan: Host, pods: dict[str, dict[s
         time.sleep(0.1)
     else:
         raise AssertionError("the flood did not get as far as the policy")
-    assert ended(flood)[0] > 100 and ended(counter) == [0]
+    assert ended(flood)[0] >= 5000 and ended(counter) == [0]
 
 
 def test_what_is_tried_is_counted(lan: Host, pods: dict[str, dict[str, Any]]) -> None:
