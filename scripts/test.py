@@ -339,7 +339,7 @@ def perform_at_once(names: list[str]) -> list[tuple[str, bool, float]]:
 
 
 def main(names: list[str]) -> int:
-    # Whatever the calling process ignores or blocks.
+    # The calling process may ignore or block them, which is inherited.
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
