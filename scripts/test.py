@@ -226,6 +226,9 @@ HEARTBEAT = 30.0
 CLEANUP = 60.0
 """Seconds that interrupted parts have to clean up."""
 
+LINGER = 3.0
+"""Seconds after the end of a part until its processes count as left behind."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Each ends the run, and all of its parts."""
 
@@ -272,20 +275,23 @@ class Part:
         lines = os.pread(self.output.fileno(), 500, max(0, size - 500)).decode(errors="replace").split("\n")
         return next((line.strip()[-60:] for line in reversed(lines) if line.strip()), "")
 
-    def signal(self, number: int) -> bool:
-        """To every process of the session: a shell and timeout(1) put what they start into process groups of their own.
-
-        False when no process is left.
-        """
-        return not subprocess.run(["pkill", f"--signal={number}", f"--session={self.process.pid}"], check=False).returncode
+    def signal(self, number: int) -> None:
+        """To every process of the session: a shell and timeout(1) put what they start into process groups of their own."""
+        subprocess.run(["pkill", f"--signal={number}", f"--session={self.process.pid}"], check=False)
 
     def close(self) -> None:
-        """Print its output, and kill what it has left behind."""
+        """Print its output, and kill what it has left behind: what has not ended by itself a few seconds later."""
         if self.output is not None:
             show(self.output)
             self.output.close()
-        if self.signal(signal.SIGKILL):
-            print(f"-- {self.name}: processes that it left behind were killed", flush=True)
+        listing = ["pgrep", "--list-full", f"--session={self.process.pid}"]
+        deadline = time.monotonic() + LINGER
+        while left := subprocess.run(listing, capture_output=True, text=True, check=False).stdout:
+            if time.monotonic() > deadline:
+                print(f"-- {self.name}: processes that it left behind are killed:\n{left}", end="", flush=True)
+                self.signal(signal.SIGKILL)
+                return
+            time.sleep(0.1)
 
 
 def end(parts: list[Part]) -> None:
@@ -299,10 +305,13 @@ def end(parts: list[Part]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             part.process.wait(max(0.0, deadline - time.monotonic()))
     for part in parts:
+        # What did not clean up in time has no more to say.
+        if part.process.poll() is None:
+            part.signal(signal.SIGKILL)
+            part.process.wait()
         # The output may be what is closed.
         with contextlib.suppress(BrokenPipeError):
             part.close()
-        part.process.wait()
 
 
 def perform_at_once(names: list[str]) -> list[tuple[str, bool, float]]:

@@ -95,7 +95,11 @@ def test_output_is_whole_and_failures_count(gate: Path) -> None:
     SEEN.clear()
     done = subprocess.run([sys.executable, gate, "fails", "leaves", "fails"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and "\n" + "x" * 70000 + "\n" in done.stdout and done.stdout.count("it fails") == 1
-    assert "leaves: processes that it left behind were killed" in done.stdout and "1 passed, 1 failed" in done.stdout
+    assert (
+        "leaves: processes that it left behind are killed" in done.stdout
+        and "sleep 97" in done.stdout
+        and "1 passed, 1 failed" in done.stdout
+    )
     assert alive(gate) == []
 
 
