@@ -220,6 +220,9 @@ ON_DEMAND = ("integration-ansible",)
 AT_ONCE = 2
 """Parts that run at the same time: one waits while another computes, and two cores are what the gate is made for."""
 
+ALONE = ("molecule",)
+"""Parts that run beside no other: the hosts of the scenarios use both cores already."""
+
 HEARTBEAT = 30.0
 """Seconds between two signs of life of a run of several parts."""
 
@@ -314,6 +317,11 @@ def end(parts: list[Part]) -> None:
             part.close()
 
 
+def may_start(name: str, running: list[str]) -> bool:
+    """Whether this part may run beside those that do already."""
+    return not running or (len(running) < AT_ONCE and not {name, *running} & set(ALONE))
+
+
 def perform_at_once(names: list[str]) -> list[tuple[str, bool, float]]:
     """Run the parts, some at a time; each one's output is printed as a whole when it ends. By part: passed, and seconds.
 
@@ -325,7 +333,7 @@ def perform_at_once(names: list[str]) -> list[tuple[str, bool, float]]:
     shown = time.monotonic()
     try:
         while waiting or running:
-            while waiting and len(running) < AT_ONCE:
+            while waiting and may_start(waiting[0], [part.name for part in running]):
                 # A signal in between would leave behind a part that is not in the list.
                 signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
                 running.append(Part(waiting.pop(0), output()))

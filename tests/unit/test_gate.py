@@ -35,6 +35,9 @@ def leaves():
 
 PARTS = {name: ("", globals()[name]) for name in ("waits", "fails", "leaves")}
 PARTS["waits2"] = ("", waits)
+for name in ("one", "two", "three", "four"):
+    PARTS[name] = ("", lambda: time.sleep(0.3))
+ALONE = ("three",)
 """
 
 
@@ -106,3 +109,15 @@ def test_output_is_whole_and_failures_count(gate: Path) -> None:
 def test_an_unknown_part_is_refused(gate: Path) -> None:
     done = subprocess.run([sys.executable, gate, "fails", "units"], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "No such part: units" in done.stderr
+
+
+def test_a_part_that_runs_alone(gate: Path) -> None:
+    """It starts when the parts before it have ended, and those behind it start when it has."""
+    ran = subprocess.run([sys.executable, gate, "one", "two", "three", "four"], capture_output=True, text=True, check=True).stdout
+    events = [line.split()[1:3] for line in ran.splitlines() if line.startswith("-- ")]
+    started = [name for name, event in events if event == "started"]
+    assert started == ["one:", "two:", "three:", "four:"]
+    assert events.index(["two:", "started"]) < events.index(["one:", "passed"])
+    alone = events.index(["three:", "started"])
+    assert [event for _name, event in events[:alone]] == ["started", "started", "passed", "passed"]
+    assert events[alone + 1] == ["three:", "passed"]
