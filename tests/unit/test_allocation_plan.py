@@ -17,11 +17,13 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.draft import UN
 from ansible_collections.podnet.linux.plugins.module_utils._plan.observed import Observed
 from ansible_collections.podnet.linux.plugins.module_utils._plan.operations import ReleaseLease, TakeLease, WriteRecord
 from ansible_collections.podnet.linux.plugins.module_utils._spec import intervals
+from ansible_collections.podnet.linux.plugins.module_utils._spec.address_sets import intervals_of
 from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation import AllocationRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.pool import Pool, pool_ranges
 from hypothesis import given
 from hypothesis import strategies as st
 from model import World
+from netaddr import IPAddress, IPNetwork, IPRange, IPSet
 from runs import draft_of, sandbox_named
 
 FLEET: dict[str, Any] = {"pool": "fleet", "ranges": [{"subnet": "10.64.0.0/12"}]}
@@ -324,8 +326,8 @@ def members(spans: list[tuple[int, int]]) -> set[int]:
 def test_intervals_are_sets_of_numbers(first: list[Any], second: list[Any], step: int, start: int) -> None:
     spans = intervals.without([(-5, 80)], intervals.without([(-5, 80)], first))
     assert members(spans) == members(first)
-    left, both = intervals.without(spans, second), intervals.common(spans, second)
-    assert (members(left), members(both)) == (members(first) - members(second), members(first) & members(second))
+    left = intervals.without(spans, second)
+    assert members(left) == members(first) - members(second)
     assert intervals.size(left) == len(members(left)) and left == sorted(left)
     assert [intervals.nth(left, number) for number in range(intervals.size(left))] == sorted(members(left))
     turned = [number for low, high in intervals.rotated(left, start) for number in range(low, high + 1)]
@@ -333,3 +335,23 @@ def test_intervals_are_sets_of_numbers(first: list[Any], second: list[Any], step
     blocks = {number for number in range(-5, 80) if set(range(number * step, number * step + step)) <= members(left)}
     # Intervals that touch are two: no block reaches from one range into another.
     assert members(intervals.aligned(left, step)) <= blocks
+
+
+@pytest.mark.parametrize("subnet", ("10.64.0.0/16", "2001:db8::/64", "fd00::/8"))
+@given(spans=SPANS, holes=SPANS)
+def test_intervals_are_what_netaddr_makes_of_the_same_addresses(subnet: str, spans: list[Any], holes: list[Any]) -> None:
+    start = IPNetwork(subnet).first + 200
+
+    def shifted(pairs: list[Any]) -> list[tuple[int, int]]:
+        return [(start + low, start + high) for low, high in pairs]
+
+    def as_set(pairs: list[Any]) -> IPSet:
+        version = IPNetwork(subnet).version
+        return IPSet([net for low, high in shifted(pairs) for net in IPRange(IPAddress(low, version), IPAddress(high, version)).cidrs()])
+
+    left = intervals.without(intervals.merged(shifted(spans)), shifted(holes))
+    oracle = as_set(spans) - as_set(holes)
+    assert left == intervals_of(oracle)
+    assert intervals.size(left) == oracle.size
+    numbers = [int(address) for address in oracle]
+    assert [intervals.nth(left, number) for number in range(len(numbers))] == numbers

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 import pytest
@@ -20,11 +20,12 @@ from ansible_collections.podnet.linux.plugins.module_utils._plan.script import a
 from ansible_collections.podnet.linux.plugins.module_utils._spec import intervals
 from ansible_collections.podnet.linux.plugins.module_utils._spec.bound import Bound
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
-from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import Allowance, Policy, PolicyRequest, prefixes
+from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import Allowance, Policy, PolicyRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
 from hypothesis import given
 from hypothesis import strategies as st
 from model import World, apply
+from netaddr import IPAddress, cidr_merge
 from runs import made, sandbox_named, sandboxes
 
 SPANS = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 40)).map(lambda pair: (pair[0], pair[0] + pair[1])))
@@ -46,21 +47,31 @@ def test_merged_spans_are_the_same_numbers(spans: list[tuple[int, int]]) -> None
     members = {number for first, last in spans for number in range(first, last + 1)}
     assert {number for first, last in merged for number in range(first, last + 1)} == members
     assert all(last + 1 < first for (_start, last), (first, _end) in zip(merged, merged[1:]))
-    assert all(intervals.contains(merged, number) is (number in members) for number in range(-1, 345))
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(8, 32)), max_size=6))
-def test_destinations_are_what_is_named_but_for_the_exceptions(drawn: list[tuple[int, int]]) -> None:
-    nets = [prefixes(4, [(first >> (32 - length) << (32 - length),) * 2])[0].supernet(new_prefix=length) for first, length in drawn]
+def drawn_network(version: int, first: int, length: int) -> Any:
+    kind, bits = (IPv4Network, 32) if version == 4 else (IPv6Network, 128)
+    return kind((first % (1 << bits), length), strict=False)
+
+
+@given(
+    st.sampled_from((4, 6)),
+    # Close to each other, or they would hardly ever meet.
+    st.lists(st.tuples(st.one_of(st.integers(0, 2**128 - 1), st.integers(10 << 24, (10 << 24) + 600)), st.integers(8, 32)), max_size=8),
+)
+def test_destinations_are_what_is_named_but_for_the_exceptions(version: int, drawn: list[tuple[int, int]]) -> None:
+    nets = [drawn_network(version, first, length if version == 4 else 4 * length) for first, length in drawn]
     named, excluded = nets[::2], nets[1::2]
     rules = [{"cidrs": [str(net) for net in named], "except": [str(net) for net in excluded]}] if named else []
     for allowance in policy(rules=rules).allowances:
-        spans = allowance.destinations(4)
+        found = allowance.destinations(version)
         for net in nets:
-            for number in (int(net.network_address), int(net.broadcast_address)):
-                meant = any(ip_address(number) in item for item in named) and not any(ip_address(number) in item for item in excluded)
-                assert intervals.contains(spans, number) is meant
-        assert intervals.size(spans) == sum(net.num_addresses for net in prefixes(4, spans))
+            for address in (net[0], net[-1], *(net[0] + step for step in (-1, 1) if 0 <= int(net[0]) + step < 1 << net.max_prefixlen)):
+                meant = any(address in item for item in named) and not any(address in item for item in excluded)
+                assert (IPAddress(int(address), version) in found, allowance.covers(address)) == (meant, meant)
+        # The fewest networks, which share no address.
+        cidrs = found.iter_cidrs()
+        assert cidrs == cidr_merge(cidrs) and found.size == sum(net.size for net in cidrs)
 
 
 def test_the_order_of_what_is_said_does_not_matter() -> None:

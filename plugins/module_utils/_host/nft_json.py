@@ -13,6 +13,7 @@ from typing import Any
 
 from .._errors import KernelError
 from .._plan.foreign import WHOLE, Match, Rule
+from .._spec.address_sets import networks_between
 from . import programs
 
 _NAMES = {
@@ -165,5 +166,5 @@ def _values(key: str, value: Any) -> list[Any]:
             return [ipaddress.ip_network(f"{value['prefix']['addr']}/{value['prefix']['len']}")]
         if "range" in value:
             first, last = (ipaddress.ip_address(item) for item in value["range"])
-            return list(ipaddress.summarize_address_range(first, last))
+            return [*networks_between(first, last)]
     return [None]

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._errors import AddressInUse, InUse, InvalidArgument
-from .._spec import fields, intervals
+from .._spec import fields
+from .._spec.address_sets import address_set, intervals_of
 from .._spec.allocation import AllocationRequest
 from .._spec.fields import ADDRESSES, IPAddress
 from .._spec.pool import Pool, interval_of, pool_key, pool_of_key
@@ -85,19 +86,18 @@ def describe_allocations(draft: Draft, key: str) -> list[dict[str, Any]]:
 def describe_pool(draft: Draft, pool: Pool) -> dict[str, Any]:
     """How full its ranges are: whole numbers, also where a float would not do."""
     book = draft.book(pool.key)
-    stale = [interval_of(held) for held, owner in book.everything().items() if leases.is_stale(draft, pool.key, held, owner)]
+    stale = address_set(held for held, owner in book.everything().items() if leases.is_stale(draft, pool.key, held, owner))
     ranges = []
     for item in pool.ranges:
-        spans = pool.spans_of(item)
-        counts = leases.usage(draft, pool, spans, item.version)
-        mine = [interval for interval in stale if item.bounds[0] <= interval[0] and interval[1] <= item.bounds[1]]
+        lendable = pool.lendable(item)
+        counts = leases.usage(draft, pool, intervals_of(lendable), item.version)
         ranges.append(
             {
                 **item.as_dict(),
                 "size": counts["total"],
                 "used": counts["used"],
                 "free": counts["free"],
-                "stale": intervals.size(intervals.common(spans, mine)),
+                "stale": (lendable & stale).size,
             }
         )
     return {"name": pool.name, "kind": pool.kind, "ranges": ranges, "reserved": pool.as_dict()["reserved"]}
@@ -246,10 +246,10 @@ def _check_leases(draft: Draft, pool: Pool) -> None:
             if item.gateway is not None and first <= int(item.gateway) <= last:
                 raise AddressInUse(f"ranges: the gateway {item.gateway} of {pool.title} is leased by owner {owner}; choose another")
         for taken in pool.reserved:
-            if taken.version == held.version and intervals.common([interval_of(taken)], [(first, last)]):
+            low, high = interval_of(taken)
+            if taken.version == held.version and low <= last and first <= high:
                 raise InUse(f"reserved: {held} of {pool.title} is held by owner {owner}; release it first")
-        spans = pool.spans(held.version) if isinstance(held, ADDRESSES) else pool.block_spans(held.version, held.prefixlen)
-        if intervals.without([(first, last)], spans):
+        if not pool.lends(held):
             raise InUse(f"ranges: {held} would lie outside {pool.title} and is held by owner {owner}; release it first")
 
 

@@ -9,12 +9,10 @@ The rules drop what the sandbox goes on sending; this keeps the other side from 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 from .._spec.bound import METADATA, Bound
 from .._spec.fields import IPAddress
-from .._spec.intervals import Interval, contains
-from .._spec.policy import Allowance, Policy
+from .._spec.policy import Policy
 from .draft import Draft
 from .observed import Connection
 from .operations import Cut
@@ -46,7 +44,7 @@ def planned_cuts(draft: Draft) -> tuple[Cut, ...]:
 def permits(policies: Sequence[Policy], servers: Sequence[IPAddress], connection: Connection) -> bool:
     """Whether the policies of one target, taken together, allow it; the same as the rules say."""
     bound = Bound(tuple(policies))
-    version, to = connection.target.version, int(connection.target)
+    version = connection.target.version
     if not bound.allows_metadata and str(connection.target) in METADATA[version]:
         return False
     protocol = _PORTS_OF.get(connection.protocol, "")
@@ -58,14 +56,9 @@ def permits(policies: Sequence[Policy], servers: Sequence[IPAddress], connection
         ports = (span.partition("-") for span in spans)
         fits = any(int(first) <= connection.port <= int(last or first) for first, _dash, last in ports)
         fits = fits or allowance.any_protocol or (allowance.icmp and connection.protocol == _ICMP[version])
-        if fits and contains(_destinations(allowance, version), to):
+        if fits and allowance.covers(connection.target):
             return True
     return False
-
-
-@cache
-def _destinations(allowance: Allowance, version: int) -> list[Interval]:
-    return allowance.destinations(version)
 
 
 def _cuts(bound: Bound) -> bool:

@@ -18,7 +18,7 @@ from functools import cache
 from .._spec.bound import Bound
 from .._spec.fields import IPAddress
 from .._spec.network import Network
-from .._spec.policy import BITS, Allowance, Policy, ports_name, prefixes
+from .._spec.policy import BITS, Allowance, Policy, ports_name
 from .._spec.sandbox import Sandbox
 from .observed import Parts
 
@@ -212,5 +212,5 @@ def _passes(target: str, policy: Policy) -> str:
 
 @cache
 def _destinations(allowance: Allowance, version: int) -> frozenset[str]:
-    nets = prefixes(version, allowance.destinations(version))
-    return frozenset(str(net.network_address) if net.prefixlen == BITS[version] else str(net) for net in nets)
+    nets = allowance.destinations(version).iter_cidrs()
+    return frozenset(str(net.ip) if net.prefixlen == BITS[version] else str(net) for net in nets)

@@ -184,10 +184,9 @@ def _any_free(draft: Draft, spans: Sequence[Interval], is_free: IsFree, left: Le
 
 
 def _check_inside(pool: Pool, held: Held, option: str) -> None:
-    first, last = interval_of(held)
     around = pool.of_version(held.version)
     if not isinstance(held, ADDRESSES):
-        if not intervals.without([(first, last)], pool.block_spans(held.version, held.prefixlen)):
+        if pool.lends(held):
             return
         raise InvalidArgument.of(
             option, str(held), f"is not inside one range of {pool.title}, or overlaps its gateway or what is reserved there"
@@ -201,7 +200,7 @@ def _check_inside(pool: Pool, held: Held, option: str) -> None:
     if never_leased(held, subnet):
         what = "network or broadcast" if held.version == 4 else "subnet-router anycast"
         raise InvalidArgument.of(option, str(held), f"is the {what} address of {subnet}")
-    if not any(low <= first <= high for low, high in pool.spans(held.version)):
+    if not pool.lends(held):
         raise InvalidArgument.of(option, str(held), f"is outside the ranges of {pool.title}, or reserved there")
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from ipaddress import ip_address
 
-from .intervals import contains
 from .policy import Allowance, Policy, ports_name
 
 METADATA = {
@@ -87,8 +86,6 @@ class Bound:
 @cache
 def _without_metadata(allowance: Allowance) -> Allowance:
     """Itself where it has nothing of it."""
-    held: list[str] = []
-    for version in allowance.versions:
-        spans = allowance.destinations(version)
-        held += [address for address in METADATA[version] if contains(spans, int(ip_address(address)))]
+    known = (address for version in allowance.versions for address in METADATA[version])
+    held = [address for address in known if allowance.covers(ip_address(address))]
     return replace(allowance, excluded=(*allowance.excluded, *held)) if held else allowance

@@ -1,7 +1,11 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sets of whole numbers as sorted disjoint intervals: exact for any IPv6 range, and never enumerated."""
+"""Whole numbers as sorted disjoint intervals: which addresses of a pool are free, and which is the next.
+
+netaddr has no n-th member of a set, no order that wraps around and no alignment; and its sets are made of networks: to take ten
+thousand single addresses out of one takes 180 ms (here 10). Ports are intervals too, and no addresses at all.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +27,6 @@ def merged(spans: Iterable[Interval]) -> list[Interval]:
     return out
 
 
-def contains(spans: Sequence[Interval], number: int) -> bool:
-    """Of sorted disjoint spans."""
-    # One more than any end, so that a span that starts at the number comes before.
-    at = bisect_right(spans, (number, spans[-1][1] + 1)) - 1 if spans else -1
-    return at >= 0 and number <= spans[at][1]
-
-
 def without(spans: Iterable[Interval], holes: Iterable[Interval]) -> list[Interval]:
     """What is left of the spans, which must be disjoint; the holes may overlap."""
     cuts = sorted(holes)
@@ -49,12 +46,6 @@ def without(spans: Iterable[Interval], holes: Iterable[Interval]) -> list[Interv
         if start <= end:
             left.append((start, end))
     return left
-
-
-def common(spans: Iterable[Interval], others: Iterable[Interval]) -> list[Interval]:
-    """What is in both."""
-    spans = list(spans)
-    return without(spans, without(spans, others))
 
 
 def size(spans: Iterable[Interval]) -> int:

@@ -11,11 +11,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._errors import InvalidArgument
 from . import fields, intervals
-from .fields import IPNetwork
+from .address_sets import merged_networks
+from .fields import IPAddress, IPNetwork
+
+if TYPE_CHECKING:
+    import netaddr
 
 DEFAULT = "default"
 STATES = ("present", "absent")
@@ -56,9 +60,17 @@ class Allowance:
         """The same for the same destinations."""
         return _digest(self.cidrs, self.excluded)
 
-    def destinations(self, version: int) -> list[intervals.Interval]:
-        """Sorted, disjoint and not adjacent."""
-        return intervals.merged(intervals.without(intervals.merged(_spans(self.cidrs, version)), _spans(self.excluded, version)))
+    def destinations(self, version: int) -> netaddr.IPSet:
+        return merged_networks(version, _networks(self.cidrs, version)) - merged_networks(version, _networks(self.excluded, version))
+
+    def covers(self, address: IPAddress) -> bool:
+        """Whether the address is one of its destinations."""
+        around = supernets(address)
+        return not around.isdisjoint(self._texts[0]) and around.isdisjoint(self._texts[1])
+
+    @property
+    def _texts(self) -> tuple[frozenset[str], frozenset[str]]:
+        return _looked_up(self.cidrs), _looked_up(self.excluded)
 
     def as_rule(self) -> dict[str, Any]:
         """As it could be declared: what allows any protocol names none."""
@@ -230,15 +242,12 @@ def ports_name(ports: tuple[str, ...]) -> str:
     return f"ports_{hashlib.sha256(' '.join(ports).encode()).hexdigest()[:16]}"
 
 
-def prefixes(version: int, spans: Iterable[intervals.Interval]) -> list[IPNetwork]:
-    """The fewest networks that cover exactly these addresses."""
-    found: list[IPNetwork] = []
-    for first, last in spans:
-        if version == 4:
-            found += ipaddress.summarize_address_range(ipaddress.IPv4Address(first), ipaddress.IPv4Address(last))
-        else:
-            found += ipaddress.summarize_address_range(ipaddress.IPv6Address(first), ipaddress.IPv6Address(last))
-    return found
+@lru_cache(maxsize=1024)
+def supernets(address: IPAddress) -> frozenset[str]:
+    """The networks that the address lies in, itself included, in their canonical form: where one is listed, it is covered."""
+    kind = ipaddress.IPv4Network if address.version == 4 else ipaddress.IPv6Network
+    around = (kind((int(address), length), strict=False) for length in range(address.max_prefixlen + 1))
+    return frozenset((str(address), *map(str, around)))
 
 
 def sandbox_policy(option: str, value: Mapping[str, Any]) -> PolicyRequest:
@@ -258,13 +267,15 @@ def _names(where: str) -> Any:
     return lambda option: f"{where}.{option}" if where else option
 
 
-def _spans(texts: Iterable[str], version: int) -> list[intervals.Interval]:
-    found = []
-    for text in texts:
-        if (":" in text) == (version == 6):
-            _version, first, length, _text = _plain(text) or _known(ipaddress.ip_network(text))
-            found.append((first, first | (1 << BITS[version] - length) - 1))
-    return found
+def _networks(texts: Iterable[str], version: int) -> list[tuple[int, int]]:
+    """First address and prefix length of those of one IP version."""
+    chosen = (text for text in texts if (":" in text) == (version == 6))
+    return [(_plain(text) or _known(ipaddress.ip_network(text)))[1:3] for text in chosen]
+
+
+@lru_cache(maxsize=256)
+def _looked_up(cidrs: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(cidrs)
 
 
 def _cidrs(option: str, values: Iterable[Any]) -> tuple[str, ...]:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from .._errors import InvalidArgument
-from . import fields, intervals
+from . import fields
+from .address_sets import address_set, intervals_of, range_set
 from .fields import IPAddress, IPNetwork
 from .intervals import Interval
+
+if TYPE_CHECKING:
+    import netaddr
 
 VERSIONS = (4, 6)
 _PREFIX = "pool:"
@@ -38,10 +43,12 @@ class PoolRange:
         end = self.subnet.broadcast_address if self.end is None else self.end
         return int(start), int(end)
 
-    @property
-    def edges(self) -> list[Interval]:
-        """The ends of the subnet, which are no host's."""
-        return [(number, number) for number in _edges(self.subnet)]
+    def addresses(self, *, edges: bool) -> netaddr.IPSet:
+        """All of the range; ``edges``: with the ends of the subnet, which are no host's."""
+        start = self.subnet[0] if self.start is None else self.start
+        end = self.subnet[-1] if self.end is None else self.end
+        found = range_set(start, end)
+        return found if edges else found - address_set(_edges(self.subnet))
 
     def as_dict(self) -> dict[str, str | None]:
         return {
@@ -78,30 +85,32 @@ class Pool:
     def of_version(self, version: int) -> list[PoolRange]:
         return [item for item in self.ranges if item.version == version]
 
-    def spans_of(self, item: PoolRange) -> list[Interval]:
-        """The addresses of a range that may be leased, as sorted disjoint intervals."""
-        return intervals.without([item.bounds], [*self._holes(item.version), *item.edges])
-
     def range_of(self, address: IPAddress) -> PoolRange | None:
         """The range that the address lies in, whether or not it may be leased."""
         return next((item for item in self.of_version(address.version) if item.bounds[0] <= int(address) <= item.bounds[1]), None)
 
+    def lendable(self, item: PoolRange) -> netaddr.IPSet:
+        """The addresses of a range that may be leased."""
+        return item.addresses(edges=False) - self._never_leased(item.version)
+
     def spans(self, version: int, subnet: IPNetwork | None = None) -> list[Interval]:
-        """What may be leased of one IP version, or of one subnet."""
-        chosen = [item for item in self.of_version(version) if subnet in (None, item.subnet)]
-        return sorted(span for item in chosen for span in self.spans_of(item))
+        """What may be leased of one IP version, or of one subnet: sorted, disjoint, each within one range."""
+        return _spans(self, version, subnet)
 
     def block_spans(self, version: int, prefix_length: int) -> list[Interval]:
         """The same for blocks: those of a free-standing pool may begin and end with the subnet, unless they are one address."""
-        holes = self._holes(version)
-        whole = self.kind == "pool" and prefix_length < (32 if version == 4 else 128)
-        found = [intervals.without([item.bounds], [*holes, *([] if whole else item.edges)]) for item in self.of_version(version)]
-        return sorted(span for spans in found for span in spans)
+        return _block_spans(self, version, self.kind == "pool" and prefix_length < (32 if version == 4 else 128))
 
-    def _holes(self, version: int) -> list[Interval]:
-        """What is never leased, whichever range it lies in: gateways, and what is reserved."""
+    def lends(self, held: IPAddress | IPNetwork) -> bool:
+        """Whether this very address or block may be leased, whoever has it."""
+        first, last = interval_of(held)
+        spans = self.spans(held.version) if isinstance(held, fields.ADDRESSES) else self.block_spans(held.version, held.prefixlen)
+        return any(low <= first and last <= high for low, high in spans)
+
+    def _never_leased(self, version: int) -> netaddr.IPSet:
+        """Whichever range it lies in: gateways, and what is reserved."""
         gateways = [item.gateway for item in self.of_version(version) if item.gateway is not None]
-        return [interval_of(item) for item in (*gateways, *(item for item in self.reserved if item.version == version))]
+        return address_set([*gateways, *(item for item in self.reserved if item.version == version)])
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -117,6 +126,18 @@ class Pool:
             ranges=pool_ranges("ranges", record["ranges"]),
             reserved=fields.many("reserved", record["reserved"], fields.address_or_network),
         )
+
+
+@lru_cache(maxsize=64)
+def _spans(pool: Pool, version: int, subnet: IPNetwork | None) -> list[Interval]:
+    chosen = [item for item in pool.of_version(version) if subnet in (None, item.subnet)]
+    return sorted(span for item in chosen for span in intervals_of(pool.lendable(item)))
+
+
+@lru_cache(maxsize=64)
+def _block_spans(pool: Pool, version: int, edges: bool) -> list[Interval]:
+    taken = pool._never_leased(version)
+    return sorted(span for item in pool.of_version(version) for span in intervals_of(item.addresses(edges=edges) - taken))
 
 
 def pool_key(name: str) -> str:
@@ -159,17 +180,17 @@ def network_text(network: IPNetwork) -> str:
 
 def never_leased(address: IPAddress, subnet: IPNetwork) -> bool:
     """Whether it is the subnet's network or broadcast address."""
-    return int(address) in _edges(subnet)
+    return address in _edges(subnet)
 
 
-def _edges(subnet: IPNetwork) -> list[int]:
+def _edges(subnet: IPNetwork) -> list[IPAddress]:
     """The network address (for IPv6 the subnet-router anycast, RFC 4291 2.6.1) and the IPv4 broadcast.
 
     Where a subnet has no more than two addresses all of them are hosts (RFC 3021, RFC 6164).
     """
     if subnet.prefixlen >= subnet.max_prefixlen - 1:
         return []
-    return [int(subnet.network_address), *([int(subnet.broadcast_address)] if subnet.version == 4 else [])]
+    return [subnet.network_address, *([subnet.broadcast_address] if subnet.version == 4 else [])]
 
 
 def _range(option: str, value: Mapping[str, Any]) -> PoolRange:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address
 from typing import Any
 
 from .._errors import InvalidArgument
 from . import claims, fields
+from .address_sets import link_local
 from .bound import Bound
 from .fields import IPAddress
 from .forward import PortForward, port_forwards
@@ -38,10 +38,8 @@ class Attachment:
     position: int = 0
 
     def senders(self) -> tuple[IPAddress, ...]:
-        """What it may send from: its addresses, and the link-local one that the kernel makes of the MAC (RFC 4291, appendix A)."""
-        octets = bytes.fromhex(self.mac.replace(":", ""))
-        link_local = b"\xfe\x80" + bytes(6) + bytes((octets[0] ^ 2,)) + octets[1:3] + b"\xff\xfe" + octets[3:]
-        return (*self.addresses, IPv6Address(link_local))
+        """What it may send from: its addresses, and the link-local one that the kernel makes of the MAC."""
+        return (*self.addresses, link_local(self.mac))
 
     def as_dict(self) -> dict[str, Any]:
         return {
