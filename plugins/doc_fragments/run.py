@@ -17,6 +17,8 @@ options:
 requirements:
   - Linux >= 5.10 with network namespaces, bridge, veth and nf_tables
   - Python >= 3.9
+  - L(pyroute2,https://pypi.org/project/pyroute2/) >= 0.7.2 (package C(python3-pyroute2)), except for leases
+  - L(netaddr,https://pypi.org/project/netaddr/) >= 0.8.0 (package C(python3-netaddr))
   - nft >= 1.0.2 (package C(nftables)), except for free-standing pools
   - CAP_NET_ADMIN and CAP_SYS_ADMIN (root), except for free-standing pools
 notes:

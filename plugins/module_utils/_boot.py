@@ -9,11 +9,13 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from ._errors import PodnetError
-from ._restore import Restored, run_restore
-from ._session import Settings, applier
+from ._errors import MissingDependency, PodnetError
+from ._requirements import NETADDR, PYROUTE2, VENV, VENV_PYTHON, is_roots_alone, require
+
+if TYPE_CHECKING:
+    from ._restore import Restored
 
 LOCK_TIMEOUT = 300.0
 _ERROR, _WARNING, _INFO = 3, 4, 6
@@ -33,16 +35,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     restore.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
     restore.add_argument("--lock-timeout", type=float, default=LOCK_TIMEOUT, metavar="SECONDS", help="how long to wait for other runs")
     options = parser.parse_args(argv)
-    # All of the program is read now: it may be replaced while this waits for the lock.
-    applier()
     try:
-        restored = run_restore(Settings(check=options.check, lock_timeout=options.lock_timeout), rules_only=options.rules)
+        restored = _restored(check=options.check, lock_timeout=options.lock_timeout, rules_only=options.rules)
     except (PodnetError, OSError) as error:
         _say(sys.stderr, _ERROR, str(error))
         return 1
     for level, text in _lines(restored):
         _say(sys.stdout if level == _INFO else sys.stderr, level, text)
     return int(bool(restored.failures) and not (options.rules and restored.rules_hold))
+
+
+def _restored(*, check: bool, lock_timeout: float, rules_only: bool) -> Restored:
+    """Raises PodnetError and OSError, MissingDependency before anything that needs the libraries is imported."""
+    try:
+        require(PYROUTE2, NETADDR)
+    except MissingDependency:
+        if sys.prefix == VENV or not is_roots_alone(VENV_PYTHON):
+            raise
+        os.execv(VENV_PYTHON, [VENV_PYTHON, *sys.argv])
+    from ._restore import run_restore
+    from ._session import Settings, applier
+
+    # All of the program is read now: it may be replaced while this waits for the lock.
+    applier()
+    return run_restore(Settings(check=check, lock_timeout=lock_timeout), rules_only=rules_only)
 
 
 def _lines(restored: Restored) -> Iterator[tuple[int, str]]:

@@ -6,14 +6,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.respawn import has_respawned, respawn_module
 
 from ._errors import InvalidArgument, KernelError, MissingDependency, NotPermitted, PodnetError
+from ._requirements import NETADDR, PYROUTE2, VENV_PYTHON, Library, is_roots_alone, require
+from ._unpacked import prefer_unpacked
 
 PYTHON_OLDEST = (3, 9)
+
+LIBRARIES = (PYROUTE2, NETADDR)
+"""What most modules need."""
 
 LOCK_ARGUMENTS: dict[str, Any] = {"lock_timeout": {"type": "float", "default": 30.0}}
 
@@ -55,10 +61,15 @@ class PodnetModule(AnsibleModule):  # type: ignore[misc]  # ansible-core ships n
         super().fail_json(msg, **result)
 
 
-def run(module: AnsibleModule, runner: Callable[[AnsibleModule], Mapping[str, Any]]) -> None:
-    """Call the runner and leave with its result, or with its failure as ``msg`` and ``reason``."""
+def run(module: AnsibleModule, runner: Callable[[AnsibleModule], Mapping[str, Any]], needs: Sequence[Library] = LIBRARIES) -> None:
+    """Call the runner and leave with its result, or with its failure as ``msg`` and ``reason``.
+
+    The runner imports the engine, which is sure to find the libraries that it ``needs``.
+    """
     try:
         _require_python()
+        _require_libraries(module, needs)
+        prefer_unpacked(check=module.check_mode)
         result = runner(module)
     except PodnetError as error:
         module.fail_json(msg=str(error), reason=error.reason)
@@ -101,7 +112,9 @@ def settings_of(module: AnsibleModule, *, check: bool, **more: Any) -> Any:
     )
 
 
-def run_changes(module: AnsibleModule, singular: str, plural: str, load: Callable[[], tuple[Any, Any]]) -> None:
+def run_changes(
+    module: AnsibleModule, singular: str, plural: str, load: Callable[[], tuple[Any, Any]], needs: Sequence[Library] = LIBRARIES
+) -> None:
     """The shape that every changing module has: one object by its options, or many as a list.
 
     ``load()`` imports the engine, once it is known that it can be imported, and gives ``parse(options, where=...)``,
@@ -134,7 +147,7 @@ def run_changes(module: AnsibleModule, singular: str, plural: str, load: Callabl
             result["operations"] = progress.operations
         return result
 
-    run(module, runner)
+    run(module, runner, needs)
 
 
 def _seconds(value: float) -> float:
@@ -155,6 +168,16 @@ def _item(item: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """An item of a list; the task's state and force hold where it has none of its own."""
     inherited = {key: params[key] for key in ("state", "force") if key in params and item.get(key) is None}
     return {**item, **inherited}
+
+
+def _require_libraries(module: AnsibleModule, needs: Sequence[Library]) -> None:
+    """Where this Python lacks them, go on in the virtual environment that the role podnet.linux.host has made."""
+    try:
+        require(*needs)
+    except MissingDependency:
+        if has_respawned() or not is_roots_alone(VENV_PYTHON):
+            raise
+        respawn_module(VENV_PYTHON)
 
 
 def _require_python() -> None:

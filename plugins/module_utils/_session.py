@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._errors import StateCorrupt
+from ._host.books import observe_books
 from ._host.machine import Machine, require_privileges
-from ._host.observe import observe, observe_books
 from ._plan.draft import Draft, Plan
 from ._plan.observed import Observed
 from ._plan.operations import Operation
@@ -58,7 +58,13 @@ class Session:
 
     def draft(self) -> Draft:
         """A new draft on what was last observed."""
-        return Draft.of(self._observed, lambda: secrets.token_hex(8), canonical=self.machine.tables.canonical, check=self._settings.check)
+        machine = self.machine
+        return Draft.of(
+            self._observed,
+            lambda: secrets.token_hex(8),
+            canonical=lambda ruleset: machine.tables.canonical(ruleset),
+            check=self._settings.check,
+        )
 
     def run(self, plan_it: Callable[[Draft], None]) -> Plan:
         plan_it(self.planned)
@@ -70,8 +76,7 @@ class Session:
                 applier()(plan, self.machine, self._settings.after)
             # All is done by now; these only save the next run work.
             with suppress(OSError):
-                self.machine.tables.remember(self.machine.records.signature)
-                self.machine.records.save_index()
+                self.machine.remember()
         return plan
 
     def outlook(self, plan: Plan) -> Draft:
@@ -95,6 +100,8 @@ def applier() -> Callable[..., None]:
 @contextmanager
 def host_session(settings: Settings, *, debris: bool = False) -> Iterator[Session]:
     """For networks, sandboxes and policies. Raises NotPermitted, LockTimeout."""
+    from ._host.observe import observe
+
     require_privileges()
     with locked_machine(settings, paths.LOCK) as machine:
         try:

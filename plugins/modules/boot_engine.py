@@ -33,6 +33,7 @@ options:
     default: present
 requirements:
   - Python >= 3.9
+  - With O(state=present), pyroute2 >= 0.7.2 and netaddr >= 0.8.0, which the program needs
 notes:
   - Every failure returns C(msg), a sentence that says what is wrong and what to do, and C(reason), such as C(not_ours) where
     something else lies at O(path).
@@ -66,7 +67,7 @@ checksum:
 
 from typing import Any
 
-from ansible_collections.podnet.linux.plugins.module_utils._module import PodnetModule, run
+from ansible_collections.podnet.linux.plugins.module_utils._module import LIBRARIES, PodnetModule, run
 
 OPTIONS: dict[str, Any] = {
     "path": {"type": "path", "default": "/usr/local/libexec/podnet"},
@@ -76,7 +77,8 @@ OPTIONS: dict[str, Any] = {
 
 def main() -> None:
     module = PodnetModule(argument_spec=OPTIONS, supports_check_mode=True)
-    run(module, _install)
+    # What is installed needs them; what goes does not.
+    run(module, _install, needs=LIBRARIES if module.params["state"] == "present" else ())
 
 
 def _install(module: PodnetModule) -> dict[str, Any]:

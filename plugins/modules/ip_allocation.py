@@ -206,6 +206,7 @@ allocations:
 from typing import Any
 
 from ansible_collections.podnet.linux.plugins.module_utils._module import PodnetModule, list_arguments, run_changes
+from ansible_collections.podnet.linux.plugins.module_utils._requirements import NETADDR
 
 OPTIONS = {
     "network": {"type": "str"},
@@ -235,7 +236,7 @@ def main() -> None:
         mutually_exclusive=[("owner", "allocations"), ("network", "pool")],
         supports_check_mode=True,
     )
-    run_changes(module, "allocation", "allocations", _load)
+    run_changes(module, "allocation", "allocations", _load, needs=(NETADDR,))
 
 
 def _load() -> tuple[Any, Any]:

@@ -122,13 +122,14 @@ pools:
 from typing import Any
 
 from ansible_collections.podnet.linux.plugins.module_utils._module import LOCK_ARGUMENTS, PodnetModule, run, settings_of
+from ansible_collections.podnet.linux.plugins.module_utils._requirements import NETADDR
 
 FILTERS = {"network": {"type": "str"}, "pool": {"type": "str"}, "owner": {"type": "str"}}
 
 
 def main() -> None:
     module = PodnetModule(argument_spec={**FILTERS, **LOCK_ARGUMENTS}, mutually_exclusive=[("network", "pool")], supports_check_mode=True)
-    run(module, _list)
+    run(module, _list, needs=(NETADDR,))
 
 
 def _list(module: PodnetModule) -> dict[str, Any]:

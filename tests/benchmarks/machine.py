@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "molecule" / "lab" / "run"
 HOST, ADDRESS = "bench", "10.231.9.1"
-TREES = ("containers", "peers")
+TREES = ("containers", "peers", "libraries")
 _THERE = "/opt/bench"
 _PEERS = {"podman": "/usr/bin/podman", "cni": "/usr/lib/cni/bridge"}
 

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our netlink beside pyroute2's, in turns: tests/throwaway .venv/bin/python tests/benchmarks/netlink.py"""
+"""pyroute2's message classes over our socket beside its IPRoute, in turns.
+
+tests/throwaway .venv/bin/python tests/benchmarks/netlink.py
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ LINKS = 300
 ROUNDS = 7
 ENGINE = "ansible_collections.podnet.linux.plugins.module_utils._host"
 
-IMPORT = {"ours": f"import {ENGINE}.links", "pyroute2": "import pyroute2"}
+IMPORT = {"engine": f"import {ENGINE}.links", "IPRoute": "import pyroute2"}
 READ = {
-    "ours": f"from {ENGINE}.links import Links; links = Links(); read = links.all",
-    "pyroute2": "from pyroute2 import IPRoute; route = IPRoute(); read = lambda: [m.get_attr('IFLA_IFNAME') for m in route.get_links()]",
+    "engine": f"from {ENGINE}.links import Links; read = lambda: Links().all()",
+    "IPRoute": "from pyroute2 import IPRoute; route = IPRoute(); read = lambda: [m.get_attr('IFLA_IFNAME') for m in route.get_links()]",
 }
 
 

@@ -51,9 +51,9 @@ def _paired(row: str, to_row: str, column: str) -> Callable[[Results], float]:
 
 TARGETS = (
     Target("creating 200 pods, against CNI", _of("create 200 pods", "cni", "create 200 pods", "engine"), least=6),
-    Target("creating 200 pods, against podman", _of("create 200 pods", "podman", "create 200 pods", "engine"), least=20),
+    Target("creating 200 pods, against podman", _of("create 200 pods", "podman", "create 200 pods", "engine"), least=25),
     Target("creating 200 pods, against a process each step", _of("create 200 pods", "sequence", "create 200 pods", "engine"), least=8),
-    Target("their links, against the floor", _of("links of 200 pods", "engine", "create 200 pods", "floor"), most=2.5),
+    Target("their links, against the floor", _of("links of 200 pods", "engine", "create 200 pods", "floor"), most=3),
     Target("removing 200 pods, against CNI", _of("remove 200 pods", "cni", "remove 200 pods", "engine"), least=10),
     Target("a no-op over 900 pods, against creating them", _paired("no-op over 900 pods", "create 900 pods", "engine"), most=0.1),
     Target("the 900th pod, against the 10th", _of("the 900th pod", "engine", "the 10th pod", "engine"), most=1.5),
@@ -64,7 +64,7 @@ TARGETS = (
         most=0.2,
     ),
     Target("the 10 000th lease, against the 10th", _of("the 10 000th lease", "engine", "the 10th lease", "engine"), most=1.5),
-    Target("a task without changes, against ping", _paired("ansible: pod_sandbox, no-op", "ansible: ping", "ansible"), most=1.6),
+    Target("a task without changes, against ping", _paired("ansible: pod_sandbox, no-op", "ansible: ping", "ansible"), most=1.35),
     *(
         Target(f"{what} under a policy of {count}", _paired(f"{what}, NAT under a policy of {count}", f"{what}, NAT", "engine"), least=0.9)
         for what in ("connections/s", "packets/s")

@@ -27,6 +27,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._engine import (
 )
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
 from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink, nf_tables, programs
+from ansible_collections.podnet.linux.plugins.module_utils._host.link_table import Table
 from ansible_collections.podnet.linux.plugins.module_utils._host.links import Links
 from ansible_collections.podnet.linux.plugins.module_utils._leasing import run_allocations
 from ansible_collections.podnet.linux.plugins.module_utils._restore import run_restore
@@ -35,9 +36,11 @@ from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation impo
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import PolicyRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
+from netaddr import IPSet  # noqa: F401  # ahead of what is counted
+from pyroute2.netlink import NETLINK_NETFILTER
 
 TREES = ("/run/podnet", "/var/lib/podnet", "/etc/netns", "/etc/sysctl.d", "/run/netns")
-CACHES = ("index", "rules.json")
+CACHES = ("index", "messages", "rules.json")
 DISTRIBUTION = ("README.sysctl", "99-sysctl.conf")
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/force_forwarding")
 VOLATILE = ("ifindex", "link_index", "link_netnsid", "link", "iif", "designated_bridge", "stats64", "group", "txqlen")
@@ -58,7 +61,7 @@ def answer(scenario: dict[str, Any]) -> Any:
     if scenario.get("links"):
         return links_and_routes()
     if scenario.get("connections"):
-        with closing(netlink.Socket(netlink.NETFILTER)) as asked:
+        with closing(netlink.Socket(NETLINK_NETFILTER)) as asked:
             return [asdict(entry[0]) for version in (4, 6) for entry in conntrack.tracked(asked, version)]
     if scenario.get("chains"):
         return nf_tables.chains()
@@ -126,13 +129,13 @@ def count() -> Counter[str]:
             counts[kinds[event]] += 1
 
     sys.addaudithook(heard)
-    send = netlink.Socket._send
+    exchange = netlink.Socket._exchange
 
-    def counted(self: netlink.Socket, *arguments: Any) -> None:
+    def counted(self: netlink.Socket, what: netlink.Request) -> tuple[list[bytes], bool]:
         counts["messages"] += 1
-        send(self, *arguments)
+        return exchange(self, what)
 
-    netlink.Socket._send = counted  # type: ignore[method-assign]
+    netlink.Socket._exchange = counted  # type: ignore[method-assign]
     run_program = programs.run
 
     def listened(*arguments: Any) -> Any:
@@ -349,7 +352,7 @@ def links_and_routes() -> dict[str, Any]:
     """As the engine sees them."""
     links = Links()
     found = links.all()
-    table = links.table()
+    table = Table(links)
     assert {name: table[name] for name in list(table)[:20]}.items() <= found.items() and set(table) == set(found)
     return {
         "links": {name: asdict(link) for name, link in found.items()},

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -162,3 +164,104 @@ def test_a_short_name_and_what_a_run_took(host: Host) -> None:
     assert {"operation": "CreateVeth", "count": 2} in [{key: item[key] for key in ("operation", "count")} for item in told]
     assert all(item["seconds"] >= 0 for item in told)
     assert "operations" not in host.do("pod_sandbox", name="more", network="pods0")
+
+
+REFUSED = (
+    # What a distribution that is too old has, what is broken, and what is not there.
+    ("pyroute2/config/version.py", '__version__ = "0.5.14"', "pyroute2 0.7.2 or newer", "finds 0.5.14", "python3-pyroute2"),
+    ("pyroute2/__init__.py", "", "pyroute2 0.7.2 or newer", "does not find it", "python3-pyroute2"),
+    ("netaddr.py", '__version__ = "0.7.19"', "netaddr 0.8.0 or newer", "finds 0.7.19", "python3-netaddr"),
+    ("netaddr.py", "raise ImportError", "netaddr 0.8.0 or newer", "does not find it", "python3-netaddr"),
+)
+
+
+@BOTH
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_a_missing_library_is_named(host: Host, version: str, ansible: Path, number: int) -> None:
+    """By every module that needs it, and by the program that runs at boot."""
+    host.do("boot_engine", path=PROGRAM)
+    path, text, library, found, package = REFUSED[number]
+    for name in (path, *(["pyroute2/__init__.py", "pyroute2/config/__init__.py"] if "config" in path else [])):
+        (host.tmp / "shadow" / name).parent.mkdir(parents=True, exist_ok=True)
+        (host.tmp / "shadow" / name).write_text(text if name == path else "")
+    shadow = {"PYTHONPATH": str(host.tmp / "shadow")}
+    lease = {"pool": "fleet", "ranges": [{"subnet": "10.64.0.0/12"}], "owner": "host1", "prefix_length": 24}
+    modules: dict[str, dict[str, Any]] = {name: {} for name in LOOKS} | {"prune": {}, "snapshot": {}, "boot_engine": {"path": PROGRAM}}
+    modules |= {"pod_sandbox": {"name": "web"}, "bridge_network": NETWORK, "egress_policy": {"sandbox": "web"}, "ip_allocation": lease}
+    results = host.playbook(*(task(name, **options) for name, options in modules.items()), ansible=ansible, env=shadow)
+    for name, result in zip(modules, results):
+        if name.startswith("ip_allocation") and "pyroute2" in library:
+            assert not host.must(result).get("failed"), name
+            continue
+        assert (result["failed"], result.get("reason")) == (True, "missing_dependency"), (name, result)
+        for words in (library, found, package, f"{ansible.parent}", "ansible_python_interpreter"):
+            assert words in result["msg"], (name, words, result["msg"])
+    done = host.run(sys.executable, PROGRAM, "restore", env=shadow, check=False)
+    assert done.returncode == 1 and library in done.stderr and found in done.stderr and "Traceback" not in done.stderr
+
+
+def without_netaddr(host: Host) -> dict[str, str]:
+    """An environment in which Python does not find it. Not in the directory that modules start in, which Ansible takes off the path."""
+    path = host.tmp / "shadow" / "netaddr.py"
+    path.parent.mkdir()
+    path.write_text("raise ImportError")
+    return {"PYTHONPATH": str(path.parent)}
+
+
+def test_the_program_goes_without_the_libraries(host: Host) -> None:
+    host.do("boot_engine", path=PROGRAM)
+    (gone,) = host.playbook(task("boot_engine", path=PROGRAM, state="absent"), env=without_netaddr(host))
+    assert host.must(gone)["changed"]
+
+
+@BOTH
+def test_sources_are_kept_unpacked(host: Host, version: str, ansible: Path) -> None:
+    """Made by a run that may write, used by those that find it in the hands of root alone."""
+    home = "/var/cache/podnet"
+    network = task("bridge_network", **NETWORK)
+
+    def listed() -> list[str]:
+        return host.sh(f"find {home} -name '_session*' 2>/dev/null || true").split()
+
+    host.must(host.playbook({**network, "check_mode": True}, ansible=ansible)[0])
+    assert listed() == []
+    host.must(host.playbook(network, ansible=ansible)[0])
+    if os.geteuid():
+        # In a user namespace / is somebody else's.
+        assert listed() == []
+        return
+    source, code = sorted(listed(), key=len)
+    assert source.endswith("/_session.py") and "/__pycache__/_session.cpython-" in code
+    directory = source.rpartition("/")[0]
+    # What is there is what runs.
+    host.sh(f"echo 'raise SystemExit(\"unpacked\")' >{source}; rm {code}")
+    assert host.playbook(network, ansible=ansible)[0].get("failed")
+    for spoil, mend in (("chmod 777 {}", "chmod 755 {}"), ("chown 65534 {}", "chown 0 {}")):
+        for path in (directory, home):
+            host.sh(spoil.format(path))
+            assert host.must(host.playbook(network, ansible=ansible)[0])["changed"] is False
+            host.sh(mend.format(path))
+    # Modules that import less have sources of another name; what has not been used for a day goes when they come.
+    host.sh(f"touch --date='2 days ago' {directory}")
+    host.must(host.playbook(task("ip_allocation_info"), ansible=ansible)[0])
+    assert [path for path in listed() if path.startswith(directory)] == [] and listed()
+
+
+def test_modules_find_the_virtual_environment(host: Host) -> None:
+    """It is made by the role host, where the interpreter lacks the libraries."""
+    shadow = without_netaddr(host)
+    # The same Python, which does not look where the other is told to.
+    host.sh(f"mkdir -p /opt/podnet/venv/bin; printf '#!/bin/sh\\nPYTHONPATH= exec {sys.executable} \"$@\"\\n' >/opt/podnet/venv/bin/python")
+    host.sh("chmod 755 /opt/podnet/venv/bin/python")
+    if os.geteuid():
+        # In a user namespace / is somebody else's, who could put another Python there.
+        (refused,) = host.playbook(task("bridge_network", **NETWORK), env=shadow)
+        assert refused["failed"] and refused["reason"] == "missing_dependency"
+        return
+    made, again = host.playbook(task("bridge_network", **NETWORK), task("bridge_network", **NETWORK), env=shadow)
+    assert (host.must(made)["changed"], host.must(again)["changed"]) == (True, False)
+    (refused,) = host.playbook({**task("bridge_network", name="pods0", subnets=["10.0.0.1/24"])}, env=shadow)
+    assert refused["failed"] and refused["reason"] == "invalid_argument"
+    host.sh("chmod 777 /opt/podnet/venv")
+    (refused,) = host.playbook(task("bridge_network", **NETWORK), env=shadow)
+    assert refused["failed"] and refused["reason"] == "missing_dependency"

@@ -80,9 +80,9 @@ COSTS = {
         "bytes listed": (34, 0),
         "words sent": (56, 24),
     },
-    "lease": {"files": (22, 13), "sockets": (1, 0), "messages": (2, 0)},
-    "lease again": {"files": (12, 6), "sockets": (1, 0), "messages": (1, 0)},
-    "release": {"files": (15, 6), "sockets": (1, 0), "messages": (2, 0)},
+    "lease": {"files": (18, 13)},
+    "lease again": {"files": (8, 6)},
+    "release": {"files": (11, 6)},
 }
 """Of a run over many, on one IPv4 network: what it costs at all, and what each of them adds to that.
 

@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
+import pytest
 from host import Host
 
 ZOO = """
@@ -32,11 +36,11 @@ ip route add 10.96.0.0/16 nexthop via 192.0.2.254 dev d1 nexthop via 192.0.2.252
 STATIONS = (("v0", "02:00:00:00:00:0a"), ("v0", "02:00:00:00:00:0b"))
 
 
-def test_links_of_every_kind(host: Host) -> None:
-    host.sh(ZOO + "".join(f"bridge fdb add {mac} dev {port} master static\n" for port, mac in STATIONS))
-    seen = host.drive({"links": True})
+def compare(host: Host, stations: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Every link and address as iproute2 tells them; returns what the engine has read."""
+    seen: dict[str, Any] = host.drive({"links": True})
     told: list[dict[str, Any]] = host.json("ip", "-j", "-d", "addr")
-    assert set(seen["links"]) == {link["ifname"] for link in told} >= {"br0", "br1", "v0", "v1", "v2", "d0", "d1"}
+    assert set(seen["links"]) == {link["ifname"] for link in told}
     for link in told:
         info = link.get("linkinfo", {})
         port = info.get("info_slave_data", {}) if info.get("info_slave_kind") == "bridge" else {}
@@ -55,7 +59,7 @@ def test_links_of_every_kind(host: Host) -> None:
             "hairpin": port.get("hairpin", False),
             "learning": port.get("learning", False),
             "flood": port.get("flood", False),
-            "stations": [mac for port, mac in STATIONS if port == link["ifname"]],
+            "stations": sorted(mac for port, mac in stations if port == link["ifname"]),
             "addresses": [
                 f"{a['local']}/{a['prefixlen']}" + (f" peer {far[a['local']]}" if a["local"] in far else "")
                 for a in link["addr_info"]
@@ -64,9 +68,47 @@ def test_links_of_every_kind(host: Host) -> None:
         }
         found = seen["links"][link["ifname"]]
         assert {key: found[key] for key in expected} == expected
+    return seen
+
+
+def test_links_of_every_kind(host: Host) -> None:
+    host.sh(ZOO + "".join(f"bridge fdb add {mac} dev {port} master static\n" for port, mac in STATIONS))
+    seen = compare(host, STATIONS)
+    assert set(seen["links"]) >= {"br0", "br1", "v0", "v1", "v2", "d0", "d1"}
     for name in ("v0", "v1"):
         other = {"v0": "v1", "v1": "v0"}[name]
         assert seen["links"][name]["peer"] == seen["links"][other]["index"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_drawn_links_addresses_and_routes(host: Host, seed: int) -> None:
+    draw = random.Random(seed)
+    lines, stations = [], []
+    for number in range(12):
+        lines.append(
+            f"ip link add b{number} type bridge; ip link add p{number} mtu {draw.randint(1280, 9000)} type veth peer name q{number}"
+        )
+        lines.append(f"ip link set p{number} address {mac(draw)} alias 'x{draw.random()}' {draw.choice(('up', 'down'))}")
+        flags = " ".join(f"{flag} {draw.choice(('on', 'off'))}" for flag in ("isolated", "hairpin", "learning", "flood"))
+        lines.append(f"ip link set p{number} master b{draw.randrange(number + 1)}; ip link set p{number} type bridge_slave {flags}")
+        stations.append((f"p{number}", mac(draw)))
+        lines.append(f"bridge fdb add {stations[-1][1]} dev p{number} master static; ip link set b{number} up")
+        for _address in range(draw.randrange(4)):
+            lines.append(
+                f"ip addr add 10.{number}.{draw.randrange(256)}.{draw.randrange(1, 255)}/{draw.randint(8, 32)} dev b{number} || true"
+            )
+            lines.append(f"ip addr add fd00:{number:x}::{draw.randrange(1, 65536):x}/{draw.randint(64, 128)} dev b{number} nodad || true")
+        lines.append(f"ip route add 172.16.{number}.0/{draw.randint(24, 32)} dev b{number} metric {draw.randrange(1, 9)}")
+        lines.append(f"ip -6 route add fd01:{number:x}::/{draw.randint(48, 127)} dev b{number}")
+    host.sh("\n".join(lines))
+    seen = compare(host, stations)
+    told = [route for family in ("-4", "-6") for route in host.json("ip", family, "-j", "route", "show", "table", "main")]
+    routes = {(str(ip_network(route["dst"])), route["dev"]) for route in told if not ip_network(route["dst"]).is_link_local}
+    assert {tuple(item) for item in seen["destinations"]} == routes
+
+
+def mac(draw: random.Random) -> str:
+    return ":".join(f"{byte:02x}" for byte in [2, *draw.randbytes(5)])
 
 
 def test_routes(host: Host) -> None:

@@ -20,9 +20,9 @@ from .._plan.operations import Operation
 from .._plan.problems import problem
 from .._spec.fields import sysctl_home
 from .._store import files, flows, leases, paths
-from . import cgroups, conntrack, firewalld, iptables, namespaces, pauses, processes, rootfs
+from . import cgroups, iptables, namespaces, pauses, processes, rootfs
+from .identities import owned_identities
 from .machine import Machine, pin
-from .observe import owned_identities
 
 Step = Callable[[Operation], None]
 
@@ -219,6 +219,9 @@ def _note_flows(operation: ops.NoteFlows, machine: Machine) -> None:
 
 @perform.register
 def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
+    # What talks netlink is imported by those who do: leases are performed without.
+    from . import conntrack
+
     conntrack.cut(operation.cuts)
     conntrack.forget(operation.addresses)
     loopback = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
@@ -234,6 +237,8 @@ def _set_forward(operation: ops.SetForward, machine: Machine) -> None:
 
 @perform.register
 def _bind_zone(operation: ops.BindZone, machine: Machine) -> None:
+    from . import firewalld
+
     firewalld.bind(operation.added, operation.removed, last=operation.last)
 
 

@@ -7,29 +7,32 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
-import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_DUMP
+from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_CTNETLINK
+from pyroute2.netlink.nfnetlink.nfctsocket import IPCTNL_MSG_CT_DELETE, IPCTNL_MSG_CT_GET, nfct_msg
 
 from .._plan.cuts import permits
 from .._plan.observed import Connection, Flow
 from .._plan.operations import Cut
 from .._spec.fields import IPAddress
 from . import netlink
-from .netlink import attribute, attributes
+from .messages import Attributes, read
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-
-# include/uapi/linux/netfilter/nfnetlink_conntrack.h
-_GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2
-_ORIGINAL, _REPLY, _ID, _ZONE = 1, 2, 12, 18
-_TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
-_SOURCE, _DESTINATION = {4: 1, 6: 3}, {4: 2, 6: 4}
-_PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
+_NAMED_BY = ("CTA_TUPLE_ORIG", "CTA_ID", "CTA_ZONE")
 
 
-Entry = tuple[Connection, tuple[IPAddress, int], bytes]
-"""A connection, from where it is answered, and what names it to the kernel."""
+class Entry(NamedTuple):
+    """A connection, from where it is answered, and what names it to the kernel."""
+
+    connection: Connection
+    answered: tuple[IPAddress, int]
+    name: list[tuple[str, Any]]
 
 
 def flush(flows: Collection[Flow], local: frozenset[IPAddress]) -> None:
@@ -45,7 +48,10 @@ def flush(flows: Collection[Flow], local: frozenset[IPAddress]) -> None:
         led = chosen.get((asked[0].version, asked[1]), ())
         return any(flow.host in (None, asked[0]) and answered == (flow.target or asked) for flow in led)
 
-    _forget({flow.version for flow in flows}, is_stale)
+    marks: dict[int, set[bytes]] = {}
+    for version, port in chosen:
+        marks.setdefault(version, set()).add(port.to_bytes(2, "big"))
+    _forget(marks, is_stale)
 
 
 def cut(cuts: Collection[Cut]) -> None:
@@ -56,7 +62,7 @@ def cut(cuts: Collection[Cut]) -> None:
         item = chosen.get(connection.sender)
         return item is not None and not all(permits(policies, item.servers, connection) for policies in item.policies)
 
-    _forget({sender.version for sender in chosen}, is_cut)
+    _forget(_packed(chosen), is_cut)
 
 
 def forget(gone: Collection[IPAddress]) -> None:
@@ -66,39 +72,58 @@ def forget(gone: Collection[IPAddress]) -> None:
     def is_gone(connection: Connection, answered: tuple[IPAddress, int]) -> bool:
         return not chosen.isdisjoint((connection.sender, connection.target, answered[0]))
 
-    _forget({address.version for address in chosen}, is_gone)
+    _forget(_packed(chosen), is_gone)
 
 
-def tracked(conntrack: netlink.Socket, version: int) -> list[Entry]:
-    """All of one IP version. Raises OSError."""
-    return list(_entries(conntrack.dump(_GET, _header(version)), version))
+def tracked(conntrack: netlink.Socket, version: int, marks: Iterable[bytes] = (b"",)) -> Iterator[Entry]:
+    """Those of one IP version in whose messages one of these strings of bytes stands. Raises OSError."""
+    asked = netlink.request(_kind(IPCTNL_MSG_CT_GET), _message(version), NLM_F_DUMP)
+    # Of a hundred thousand, few are concerned: only those are taken apart.
+    concerned = re.compile(b"|".join(map(re.escape, marks)))
+    for message in conntrack.dump(asked):
+        if concerned.search(message):
+            found = read(nfct_msg, message)
+            if found["nfgen_family"] == _FAMILIES[version]:
+                yield _entry(Attributes(found), version)
 
 
-def _forget(versions: Collection[int], wanted: Callable[[Connection, tuple[IPAddress, int]], bool]) -> None:
-    with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as conntrack:
-        for version in sorted(versions):
-            for connection, answered, name in tracked(conntrack, version):
-                if wanted(connection, answered):
+def _forget(marks: Mapping[int, Collection[bytes]], wanted: Callable[[Connection, tuple[IPAddress, int]], bool]) -> None:
+    """``marks``: by IP version, what stands in the messages of all that are wanted."""
+    with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as conntrack:
+        for version in sorted(marks):
+            for entry in tracked(conntrack, version, marks[version]):
+                if wanted(entry.connection, entry.answered):
                     with contextlib.suppress(FileNotFoundError):  # gone by itself
-                        conntrack.ask(_DELETE, _header(version) + name)
+                        conntrack.ask(_kind(IPCTNL_MSG_CT_DELETE), _message(version, entry.name))
 
 
-def _entries(bodies: Collection[bytes], version: int) -> Iterator[Entry]:
-    for body in bodies:
-        if body[0] == _FAMILIES[version]:
-            found = attributes(body, 4)
-            original, reply = attributes(found[_ORIGINAL]), attributes(found[_REPLY])
-            addresses, protocol = attributes(original[_TUPLE_IP]), attributes(original[_TUPLE_PROTOCOL])
-            sender, target = (ipaddress.ip_address(addresses[side[version]]) for side in (_SOURCE, _DESTINATION))
-            answered = ipaddress.ip_address(attributes(reply[_TUPLE_IP])[_SOURCE[version]])
-            name = b"".join(attribute(kind, found[kind]) for kind in (_ORIGINAL, _ID, _ZONE) if kind in found)
-            connection = Connection(protocol[_PROTOCOL][0], sender, target, _port(protocol, _DESTINATION_PORT))
-            yield connection, (answered, _port(attributes(reply[_TUPLE_PROTOCOL]), _SOURCE_PORT)), name
+def _entry(found: Attributes, version: int) -> Entry:
+    original, reply = found.nested("CTA_TUPLE_ORIG"), found.nested("CTA_TUPLE_REPLY")
+    addresses, protocol = original.nested("CTA_TUPLE_IP"), original.nested("CTA_TUPLE_PROTO")
+    connection = Connection(
+        protocol.number("CTA_PROTO_NUM"),
+        ipaddress.ip_address(addresses.text(f"CTA_IP_V{version}_SRC")),
+        ipaddress.ip_address(addresses.text(f"CTA_IP_V{version}_DST")),
+        protocol.number("CTA_PROTO_DST_PORT"),
+    )
+    answering = ipaddress.ip_address(reply.nested("CTA_TUPLE_IP").text(f"CTA_IP_V{version}_SRC"))
+    answered = answering, reply.nested("CTA_TUPLE_PROTO").number("CTA_PROTO_SRC_PORT")
+    return Entry(connection, answered, [(name, found.get(name)) for name in _NAMED_BY if name in found])
 
 
-def _header(version: int) -> bytes:
-    return struct.pack("=BBH", _FAMILIES[version], 0, 0)
+def _kind(message: int) -> int:
+    return int(NFNL_SUBSYS_CTNETLINK) << 8 | message
 
 
-def _port(protocol: dict[int, bytes], kind: int) -> int:
-    return int.from_bytes(protocol.get(kind, b""), "big")
+def _message(version: int, words: Iterable[tuple[str, Any]] = ()) -> Any:
+    message = nfct_msg()
+    message.update(nfgen_family=_FAMILIES[version], attrs=list(words))
+    return message
+
+
+def _packed(addresses: Iterable[IPAddress]) -> dict[int, set[bytes]]:
+    """By IP version, as they stand in messages."""
+    found: dict[int, set[bytes]] = {}
+    for address in addresses:
+        found.setdefault(address.version, set()).add(address.packed)
+    return found

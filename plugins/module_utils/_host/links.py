@@ -10,58 +10,63 @@ import errno
 import ipaddress
 import secrets
 import socket
-import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from pyroute2.netlink import NETLINK_ROUTE, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE
+from pyroute2.netlink.rtnl import (
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_DELNEIGH,
+    RTM_DELROUTE,
+    RTM_GETADDR,
+    RTM_GETLINK,
+    RTM_GETNEIGH,
+    RTM_GETROUTE,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    RTM_NEWNEIGH,
+    RTM_NEWROUTE,
+    rt_proto,
+    rt_scope,
+    rt_type,
+)
+from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD, ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_NOARP, IFF_UP, ifinfmsg
+from pyroute2.netlink.rtnl.ndmsg import NUD_NOARP, NUD_PERMANENT, ndmsg
+from pyroute2.netlink.rtnl.rtmsg import IP6_RT_PRIO_USER, rtmsg
 
 from .._errors import NotFound
 from .._plan.observed import Link, Route
 from .._spec.fields import IPNetwork
 from . import netlink
-from .netlink import as_number, as_text, attribute, attributes, nested, number, text
+from .link_messages import (
+    PORT_FLAGS,
+    LinkFacts,
+    RouteFacts,
+    address_message,
+    carried_address,
+    link_facts,
+    neighbour_mac,
+    nested,
+    new_message,
+    packed_name,
+    route_facts,
+    route_message,
+    station_message,
+)
+from .memo import Memo
+from .messages import IN6_ADDR_GEN_MODE_NONE, LOOPBACK_IFINDEX, RT_TABLE_MAIN, RTEXT_FILTER_SKIP_STATS, Fixed
 
-_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
-_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
-_NEWNEIGH, _DELNEIGH, _GETNEIGH = 28, 29, 30
-_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
-
-_link_header = struct.Struct("=BxHiII")
-_neighbour_header = struct.Struct("=BxHiHBB")
-_address_header = struct.Struct("=BBBBI")
-_route_header = struct.Struct("=BBBBBBBBI")
-
-# The attributes of include/uapi/linux/if_link.h, if_addr.h and rtnetlink.h that are used here.
-_ADDRESS, _IFNAME, _MTU, _PEER, _MASTER, _LINKINFO, _ALIAS, _AF_SPEC, _GROUP, _NETNS_FD, _EXT_MASK = 1, 3, 4, 5, 10, 18, 20, 26, 27, 28, 29
-_INFO_KIND, _INFO_DATA, _INFO_PORT_KIND, _INFO_PORT_DATA = 1, 2, 4, 5
-_VETH_PEER = 1
-_BRIDGE_FORWARD_DELAY, _BRIDGE_STP, _BRIDGE_MULTICAST_SNOOPING = 1, 5, 23
-_PORT_FLAGS = {"isolated": 33, "hairpin": 4, "learning": 8, "flood": 9}
-_INET6_ADDR_GEN_MODE = 8
-_FAR, _LOCAL = 1, 2
-_LLADDR = 2
-_DESTINATION, _OUT, _GATEWAY, _PRIORITY, _MULTIPATH, _TABLE, _NEXTHOP = 1, 4, 5, 6, 9, 15, 30
-
-_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-_NODAD = 0x02
-_NOARP, _PERMANENT = 0x40, 0x80
-"""Of a bridge's entries: those that were told, and those of the ports themselves (bridge(8): static, permanent)."""
-
-_NTF_MASTER = 0x04
 _GONE = frozenset((errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT))
-_MAIN_TABLE = 254
-_IFF_UP, _IFF_NOARP = 1, 0x80
-_LOOPBACK = 1
-_RTN_UNICAST = 1
-_RTN_LOCAL = 2
-_RTPROT_STATIC = 4
-_SCOPE_NOWHERE = 255
-_SCOPE_LINK = 253
-_USUAL_PRIORITY = {socket.AF_INET: 0, socket.AF_INET6: 1024}
-_NO_ADDRESS_GENERATION = 1
-_SKIP_STATISTICS = 8
-_ONE_BY_ONE = 24
-"""From so many links on, reading all of them takes less time."""
+_USUAL_PRIORITY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: IP6_RT_PRIO_USER}
+
+_address_fields, _neighbour_fields, _route_fields = Fixed(ifaddrmsg), Fixed(ndmsg), Fixed(rtmsg)
+
+
+_ALL_LINKS = netlink.request(RTM_GETLINK, new_message(ifinfmsg, {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS}), NLM_F_DUMP)
+_ALL_ADDRESSES = netlink.request(RTM_GETADDR, new_message(ifaddrmsg, family=socket.AF_UNSPEC), NLM_F_DUMP)
+_MAIN_TABLE = netlink.request(RTM_GETROUTE, new_message(rtmsg, family=socket.AF_UNSPEC, table=RT_TABLE_MAIN), NLM_F_DUMP)
 
 
 class Links:
@@ -70,8 +75,9 @@ class Links:
     Methods raise OSError with the kernel's reason. What removes is content when nothing is there.
     """
 
-    def __init__(self) -> None:
-        self._socket = netlink.Socket(netlink.ROUTE)
+    def __init__(self, memo: Memo | None = None) -> None:
+        self._memo = memo or Memo()
+        self._socket = netlink.Socket(NETLINK_ROUTE)
         self._indexes: dict[str, int] = {}
 
     def close(self) -> None:
@@ -82,52 +88,53 @@ class Links:
         addresses: dict[int, list[str]] = {}
         for index, address in self.addresses():
             addresses.setdefault(index, []).append(address)
-        messages = self._link_messages()
-        names = _names(messages)
+        found = [LinkFacts(*self._memo.meaning("link", message, link_facts)) for message in self._socket.dump(_ALL_LINKS)]
+        names = {facts.ifindex: facts.shown for facts in found}
         stations: dict[int, list[str]] = {}
         for index, mac in self.stations() if ports else ():
             stations.setdefault(index, []).append(mac)
-        links = [_link(*message, names, addresses.get(message[0], ()), stations.get(message[0], ())) for message in messages]
-        return {f"lo at {link.index}" if link.name == "lo" and link.index != _LOOPBACK else link.name: link for link in links}
+        links = [link_of(facts, names, addresses.get(facts.ifindex, ()), stations.get(facts.ifindex, ())) for facts in found]
+        return {f"lo at {link.index}" if link.name == "lo" and link.index != LOOPBACK_IFINDEX else link.name: link for link in links}
 
     def default_routes(self, links: Iterable[Link]) -> tuple[Route, ...]:
         """The default routes of the main table, v4 and v6."""
         names = {link.index: link.name for link in links}
-        return tuple(_default_route(route, names) for route in self._main_table() if not route.length and route.type != _RTN_LOCAL)
-
-    def table(self) -> Table:
-        return Table(self)
+        local = rt_type["local"]
+        return tuple(_default_route(route, names) for route in self._main_table(defaults=True) if route.type != local)
 
     def destinations(self) -> tuple[tuple[IPNetwork, int], ...]:
         """What the main table routes where: network and index of the device, link-local ones left out; the best first."""
         found = []
         for route in sorted(self._main_table(), key=lambda route: route.priority):
             # Those with several next hops lead to no single device.
-            if route.type == _RTN_UNICAST and (route.length or route.out):
-                any_address = bytes(16 if route.family == socket.AF_INET6 else 4)
-                network = ipaddress.ip_network((route.found.get(_DESTINATION, any_address), route.length), strict=False)
+            if route.type == rt_type["unicast"] and (route.length or route.out):
+                network = ipaddress.ip_network(f"{route.destination}/{route.length}", strict=False)
                 if not network.is_link_local and not network.is_multicast:
                     found.append((network, route.out))
         return tuple(found)
 
-    def one(self, name: str = "", index: int = 0) -> _LinkMessage | None:
-        """Index, flags and attributes of one link, by its name or index."""
+    def one(self, name: str = "", index: int = 0) -> LinkFacts | None:
+        """One link, by its name or index."""
+        asked = {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS, **({"IFLA_IFNAME": packed_name(name)} if name else {})}
         try:
-            (body,) = self._socket.ask(_GETLINK, _link_header.pack(0, 0, index, 0, 0) + (text(_IFNAME, name) if name else b""))
+            (message,) = self._socket.ask(RTM_GETLINK, new_message(ifinfmsg, asked, index=index))
         except OSError as error:
             if error.errno in (errno.ENODEV, errno.ERANGE, errno.EINVAL):
                 return None
             raise
-        return _taken_apart(body)
+        return LinkFacts(*self._memo.meaning("link", message, link_facts))
 
     def create_bridge(self, name: str, mac: str, mtu: int) -> None:
         """Only an MTU that differs from the one at birth, and is set later, does not follow the ports (br_mtu_auto_adjust)."""
-        birth = 1500 if mtu != 1500 else 1280
-        # Groups go to all: whoever listens to them is never asked.
-        groups = attribute(_BRIDGE_MULTICAST_SNOOPING, b"\0")
-        options = nested(_INFO_DATA, number(_BRIDGE_FORWARD_DELAY, 0), number(_BRIDGE_STP, 0), groups)
-        body = _link_header.pack(0, 0, 0, 0, 0) + text(_IFNAME, name) + attribute(_ADDRESS, _mac(mac)) + number(_MTU, birth)
-        self._make(_NEWLINK, body + nested(_LINKINFO, text(_INFO_KIND, "bridge"), options))
+        options = {
+            "IFLA_BR_FORWARD_DELAY": 0,
+            "IFLA_BR_STP_STATE": 0,
+            # Groups go to all: whoever listens to them is never asked.
+            "IFLA_BR_MCAST_SNOOPING": 0,
+        }
+        born = {"IFLA_IFNAME": name, "IFLA_ADDRESS": mac, "IFLA_MTU": 1500 if mtu != 1500 else 1280}
+        kind = nested({"IFLA_INFO_KIND": "bridge", "IFLA_INFO_DATA": nested(options)})
+        self._make(RTM_NEWLINK, new_message(ifinfmsg, {**born, "IFLA_LINKINFO": kind}))
         try:
             self.set(name, {"mtu": mtu})
         except BaseException:
@@ -136,152 +143,149 @@ class Links:
 
     def create_veth(self, interface: str, mac: str, mtu: int, peer: str, peer_mac: str, peer_netns: int) -> None:
         """Both ends at once, each born where it belongs; ``peer_netns`` is an open descriptor."""
-        empty = _link_header.pack(0, 0, 0, 0, 0)
+        far = {"IFLA_IFNAME": peer, "IFLA_ADDRESS": peer_mac, "IFLA_MTU": mtu, "IFLA_NET_NS_FD": peer_netns}
         # Whatever ARP gets to a bridge's port itself was not meant for the host: it shall not fill the host's tables.
-        deaf = _link_header.pack(0, 0, 0, _IFF_NOARP, _IFF_NOARP)
-        near = empty + text(_IFNAME, interface) + attribute(_ADDRESS, _mac(mac)) + number(_MTU, mtu)
-        far = deaf + text(_IFNAME, peer) + attribute(_ADDRESS, _mac(peer_mac)) + number(_MTU, mtu) + number(_NETNS_FD, peer_netns)
-        self._make(_NEWLINK, near + nested(_LINKINFO, text(_INFO_KIND, "veth"), nested(_INFO_DATA, attribute(_VETH_PEER, far))))
+        deaf = {"flags": IFF_NOARP, "change": IFF_NOARP, **nested(far)}
+        pair = nested({"IFLA_INFO_KIND": "veth", "IFLA_INFO_DATA": nested({"VETH_INFO_PEER": deaf})})
+        near = {"IFLA_IFNAME": interface, "IFLA_ADDRESS": mac, "IFLA_MTU": mtu, "IFLA_LINKINFO": pair}
+        self._make(RTM_NEWLINK, new_message(ifinfmsg, near))
 
     def delete(self, name: str, index: int = 0) -> None:
         index = index or self._index(name)
         self._indexes.clear()
         if index:
-            self._gone_is_fine(_DELLINK, _link_header.pack(0, 0, index, 0, 0))
+            self._gone_is_fine(RTM_DELLINK, new_message(ifinfmsg, index=index))
 
     def delete_all(self, names: Sequence[str]) -> None:
         """Many at once: as a group of links of their own (ip-link(8), group), for which the kernel waits once."""
         present = [index for index in map(self._index, names) if index]
         self._indexes.clear()
         # Groups that people use are small numbers.
-        group = 1 << 30 | secrets.randbits(30)
+        group = {"IFLA_GROUP": 1 << 30 | secrets.randbits(30)}
         for index in present:
-            self._gone_is_fine(_NEWLINK, _link_header.pack(0, 0, index, 0, 0) + number(_GROUP, group))
+            self._gone_is_fine(RTM_NEWLINK, new_message(ifinfmsg, group, index=index))
         if present:
-            self._gone_is_fine(_DELLINK, _link_header.pack(0, 0, 0, 0, 0) + number(_GROUP, group))
+            self._gone_is_fine(RTM_DELLINK, new_message(ifinfmsg, group))
 
     def set(self, name: str, settings: dict[str, Any]) -> None:
         """Any of up, mtu, mac, alias, name, master (a name, or None): one message; isolated, hairpin, learning, flood: another."""
         index = self._known(name)
-        words = b""
+        words: dict[str, Any] = {}
         if "name" in settings:
             self._indexes.clear()
-            words += text(_IFNAME, settings["name"])
+            words["IFLA_IFNAME"] = settings["name"]
         if "mtu" in settings:
-            words += number(_MTU, settings["mtu"])
+            words["IFLA_MTU"] = settings["mtu"]
         if "mac" in settings:
-            words += attribute(_ADDRESS, _mac(settings["mac"]))
+            words["IFLA_ADDRESS"] = settings["mac"]
         if "alias" in settings:
-            words += attribute(_ALIAS, (settings["alias"] or "").encode())
+            words["IFLA_IFALIAS"] = settings["alias"] or ""
         if "master" in settings:
-            words += number(_MASTER, self._known(settings["master"]) if settings["master"] else 0)
-        up = int(bool(settings.get("up")))
-        header = _link_header.pack(0, 0, index, up, int("up" in settings))
+            words["IFLA_MASTER"] = self._known(settings["master"]) if settings["master"] else 0
+        fixed = {"index": index, "flags": IFF_UP if settings.get("up") else 0, "change": IFF_UP if "up" in settings else 0}
         if settings.get("master"):
             # A port needs no address of its own; without one it floods no duplicate address detection.
-            quiet = nested(_AF_SPEC, nested(socket.AF_INET6, attribute(_INET6_ADDR_GEN_MODE, bytes([_NO_ADDRESS_GENERATION]))))
+            quiet = nested({"AF_INET6": nested({"IFLA_INET6_ADDR_GEN_MODE": IN6_ADDR_GEN_MODE_NONE})})
             try:
-                self._socket.ask(_NEWLINK, header + words + quiet)
+                self._socket.ask(RTM_NEWLINK, new_message(ifinfmsg, {**words, "IFLA_AF_SPEC": quiet}, **fixed))
             except OSError as error:
                 if error.errno not in (errno.EAFNOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP):
                     raise
-                self._socket.ask(_NEWLINK, header + words)
+                self._socket.ask(RTM_NEWLINK, new_message(ifinfmsg, words, **fixed))
         elif words or "up" in settings:
-            self._socket.ask(_NEWLINK, header + words)
-        flags = [attribute(kind, bytes([settings[key]])) for key, kind in _PORT_FLAGS.items() if key in settings]
+            self._socket.ask(RTM_NEWLINK, new_message(ifinfmsg, words, **fixed))
+        flags = {attribute: int(settings[key]) for key, attribute in PORT_FLAGS.items() if key in settings}
         if flags:
-            port = nested(_LINKINFO, text(_INFO_PORT_KIND, "bridge"), nested(_INFO_PORT_DATA, *flags))
-            self._socket.ask(_NEWLINK, _link_header.pack(0, 0, index, 0, 0) + port)
+            port = nested({"IFLA_INFO_SLAVE_KIND": "bridge", "IFLA_INFO_SLAVE_DATA": nested(flags)})
+            self._socket.ask(RTM_NEWLINK, new_message(ifinfmsg, {"IFLA_LINKINFO": port}, index=index))
 
     def add_station(self, port: str, mac: str) -> None:
-        self._socket.ask(_NEWNEIGH, _station(self._known(port), mac), netlink.CREATE | netlink.REPLACE)
+        self._socket.ask(RTM_NEWNEIGH, station_message(self._known(port), mac), NLM_F_CREATE | NLM_F_REPLACE)
 
     def remove_station(self, port: str, mac: str) -> None:
         index = self._index(port)
         if index:
-            self._gone_is_fine(_DELNEIGH, _station(index, mac))
+            self._gone_is_fine(RTM_DELNEIGH, station_message(index, mac))
 
     def stations(self, port: int = 0) -> list[tuple[int, str]]:
         """Index of the port and MAC of what bridges were told to find behind their ports; ``port``: of this one alone."""
+        asked = netlink.request(RTM_GETNEIGH, new_message(ndmsg, family=socket.AF_BRIDGE, ifindex=port), NLM_F_DUMP)
         found = []
-        for body in self._socket.dump(_GETNEIGH, _neighbour_header.pack(socket.AF_BRIDGE, 0, port, 0, 0, 0)):
-            _family, _pad, index, state, _flags, _type = _neighbour_header.unpack_from(body)
-            if state & _NOARP and not state & _PERMANENT and port in (0, index):
-                found.append((index, attributes(body, _neighbour_header.size)[_LLADDR].hex(":")))
+        for message in self._socket.dump(asked):
+            fixed = _neighbour_fields.of(message)
+            # Of a bridge's entries: those that were told, and not those of the ports themselves (bridge(8): static, permanent).
+            if fixed["state"] & NUD_NOARP and not fixed["state"] & NUD_PERMANENT and port in (0, fixed["ifindex"]):
+                found.append((fixed["ifindex"], self._memo.meaning("station", message, neighbour_mac)))
         return found
 
     def add_address(self, link: str, address: str) -> None:
         """Without duplicate address detection: the lease is what keeps it unique, and detection takes seconds."""
         with contextlib.suppress(FileExistsError):
-            self._make(_NEWADDR, _address_body(self._known(link), address, _NODAD if ":" in address else 0))
+            self._make(RTM_NEWADDR, address_message(self._known(link), address, IFA_F_NODAD if ":" in address else 0))
 
     def remove_address(self, link: str, address: str) -> None:
         index = self._index(link)
         if index:
-            self._gone_is_fine(_DELADDR, _address_body(index, address, 0))
+            self._gone_is_fine(RTM_DELADDR, address_message(index, address, 0))
 
     def add_route(self, destination: str, gateway: str | None, link: str) -> None:
         network = ipaddress.ip_network(destination)
-        scope = 0 if gateway or network.version == 6 else _SCOPE_LINK
-        family = _FAMILIES[network.version]
-        header = _route_header.pack(family, network.prefixlen, 0, 0, _MAIN_TABLE, _RTPROT_STATIC, scope, _RTN_UNICAST, 0)
-        self._make(_NEWROUTE, header + self._way(network, gateway, link))
+        scope = rt_scope["universe" if gateway or network.version == 6 else "link"]
+        ways = self._way(network, gateway, link)
+        self._make(RTM_NEWROUTE, route_message(network, ways, proto=rt_proto["static"], scope=scope, type=rt_type["unicast"]))
 
     def remove_route(self, destination: str, gateway: str | None, link: str, odd: tuple[int, int, int] | None = None) -> None:
         network = ipaddress.ip_network(destination)
+        unicast = rt_type["unicast"]
         if odd is None and network.version == 4:
             # One default route per tos and priority: told by those it is found also where it hangs on a nexthop object.
-            odd = (_RTN_UNICAST, 0, 0)
-        kind, tos, priority = odd or (_RTN_UNICAST, 0, 0)
-        header = _route_header.pack(
-            _FAMILIES[network.version], network.prefixlen, 0, tos, _MAIN_TABLE, 0, _SCOPE_NOWHERE if odd else 0, kind, 0
-        )
+            odd = (unicast, 0, 0)
         if odd is not None:
-            self._gone_is_fine(_DELROUTE, header + (number(_PRIORITY, priority) if priority else b""))
+            kind, tos, priority = odd
+            words = {"RTA_PRIORITY": priority} if priority else {}
+            self._gone_is_fine(RTM_DELROUTE, route_message(network, words, scope=rt_scope["nowhere"], type=kind, tos=tos))
         elif self._index(link):
-            self._gone_is_fine(_DELROUTE, header + self._way(network, gateway, link))
+            self._gone_is_fine(
+                RTM_DELROUTE, route_message(network, self._way(network, gateway, link), scope=rt_scope["universe"], type=unicast)
+            )
 
-    def _way(self, network: IPNetwork, gateway: str | None, link: str) -> bytes:
-        return (
-            (attribute(_DESTINATION, network.network_address.packed) if network.prefixlen else b"")
-            + (attribute(_GATEWAY, ipaddress.ip_address(gateway).packed) if gateway else b"")
-            + number(_OUT, self._known(link))
-        )
-
-    def _link_messages(self) -> list[_LinkMessage]:
-        bodies = self._socket.dump(_GETLINK, _link_header.pack(0, 0, 0, 0, 0) + number(_EXT_MASK, _SKIP_STATISTICS))
-        return [_taken_apart(body) for body in bodies]
+    def _way(self, network: IPNetwork, gateway: str | None, link: str) -> dict[str, Any]:
+        return {
+            **({"RTA_DST": str(network.network_address)} if network.prefixlen else {}),
+            **({"RTA_GATEWAY": gateway} if gateway else {}),
+            "RTA_OIF": self._known(link),
+        }
 
     def addresses(self) -> list[tuple[int, str]]:
         """Index of the link and address/length, or address/length peer address, of every address but link-local ones."""
         found = []
-        for body in self._socket.dump(_GETADDR, _address_header.pack(0, 0, 0, 0, 0)):
-            _family, length, _flags, scope, index = _address_header.unpack_from(body)
-            if scope != _SCOPE_LINK:
-                words = attributes(body, _address_header.size)
-                far = words.get(_FAR)
-                own = words.get(_LOCAL) or far
-                if own is not None:
-                    note = "" if far in (None, own) else f" peer {ipaddress.ip_address(far)}"
-                    found.append((index, f"{ipaddress.ip_address(own)}/{length}{note}"))
+        for message in self._socket.dump(_ALL_ADDRESSES):
+            fixed = _address_fields.of(message)
+            if fixed["scope"] != rt_scope["link"]:
+                address = self._memo.meaning("address", message, carried_address)
+                if address:
+                    found.append((fixed["index"], address))
         return found
 
-    def _main_table(self) -> list[_RouteMessage]:
-        """Of both families, and of no other that a kernel may have (MPLS)."""
-        bodies = self._socket.dump(_GETROUTE, _route_header.pack(socket.AF_UNSPEC, 0, 0, 0, _MAIN_TABLE, 0, 0, 0, 0))
-        families = _FAMILIES.values()
-        routes = (_RouteMessage(body) for body in bodies if body[0] in families)
-        return [route for route in routes if route.table == _MAIN_TABLE]
+    def _main_table(self, *, defaults: bool = False) -> list[RouteFacts]:
+        """Of both families, and of no other that a kernel may have (MPLS); ``defaults``: those to everywhere alone."""
+        found = []
+        for message in self._socket.dump(_MAIN_TABLE):
+            fixed = _route_fields.of(message)
+            if fixed["family"] in _USUAL_PRIORITY and not (defaults and fixed["dst_len"]):
+                facts = RouteFacts(*self._memo.meaning("route", message, route_facts))
+                found += [facts] if facts.table == RT_TABLE_MAIN else []
+        return found
 
     def _index(self, name: str) -> int:
         """0 where there is none; asked once, until something is deleted or renamed."""
         if name == "lo":
-            return _LOOPBACK
+            return LOOPBACK_IFINDEX
         if name not in self._indexes:
             found = self.one(name)
             if found is None:
                 return 0
-            self._indexes[name] = found[0]
+            self._indexes[name] = found.ifindex
         return self._indexes[name]
 
     def _known(self, name: str) -> int:
@@ -290,156 +294,39 @@ class Links:
             raise NotFound(f"the interface {name} vanished while it was worked on; run again")
         return index
 
-    def _make(self, kind: int, body: bytes) -> None:
-        self._socket.ask(kind, body, netlink.CREATE | netlink.EXCLUSIVE)
+    def _make(self, kind: int, message: Any) -> None:
+        self._socket.ask(kind, message, NLM_F_CREATE | NLM_F_EXCL)
 
-    def _gone_is_fine(self, kind: int, body: bytes) -> None:
+    def _gone_is_fine(self, kind: int, message: Any) -> None:
         try:
-            self._socket.ask(kind, body)
+            self._socket.ask(kind, message)
         except OSError as error:
             if error.errno not in _GONE:
                 raise
 
 
-class Table(Mapping[str, Link]):
-    """The links of the namespace by name; those that are asked for one by one are read one by one, many all at once."""
-
-    def __init__(self, links: Links) -> None:
-        self._links = links
-        self._known: dict[str, Link | None] = {}
-        self._names = {0: ""}
-        self._whole = False
-        self._addresses: dict[int, list[str]] = {}
-        for index, address in links.addresses():
-            self._addresses.setdefault(index, []).append(address)
-
-    @property
-    def addresses(self) -> Iterator[tuple[str, str]]:
-        """Name of the link and address/length of every address but link-local ones."""
-        return ((self.name_of(index), address) for index, addresses in self._addresses.items() for address in addresses)
-
-    def name_of(self, index: int) -> str:
-        """Empty where there is no such link."""
-        if index not in self._names:
-            found = self._links.one(index=index)
-            self._names[index] = "" if found is None else "lo" if index == _LOOPBACK else as_text(found[2][_IFNAME])
-        return self._names[index]
-
-    def __getitem__(self, name: str) -> Link:
-        if name not in self._known and not self._whole:
-            if len(self._known) < _ONE_BY_ONE and self._loopback_is_lo:
-                self._known[name] = self._read(name)
-            else:
-                self._read_all()
-        link = self._known.get(name)
-        if link is None:
-            raise KeyError(name)
-        return link
-
-    def __iter__(self) -> Iterator[str]:
-        if not self._whole and self._loopback_is_lo:
-            return iter(self._listed)
-        self._read_all()
-        return (name for name, link in self._known.items() if link is not None)
-
-    def __len__(self) -> int:
-        return sum(1 for _name in self)
-
-    @cached_property
-    def _listed(self) -> list[str]:
-        """Here the kernel lists names much faster than as netlink messages (proc_pid_net(5))."""
-        with open("/proc/thread-self/net/dev", encoding="utf-8", errors="surrogateescape") as file:
-            return [line.split(":", 1)[0].strip() for line in file][2:]
-
-    @cached_property
-    def _loopback_is_lo(self) -> bool:
-        found = self._links.one(index=_LOOPBACK)
-        return found is not None and as_text(found[2][_IFNAME]) == "lo"
-
-    def _read(self, name: str) -> Link | None:
-        found = self._links.one(name)
-        if found is None:
-            return None
-        index, _flags, words = found
-        names = {item: self.name_of(item) for item in (index, as_number(words.get(_MASTER)))}
-        stations = [mac for _index, mac in self._links.stations(index)] if _MASTER in words else ()
-        return _link(*found, names, self._addresses.get(index, ()), stations)
-
-    def _read_all(self) -> None:
-        if not self._whole:
-            self._known = dict(self._links.all())
-            self._whole = True
-
-
-_LinkMessage = tuple[int, int, dict[int, bytes]]
-
-
-class _RouteMessage:
-    def __init__(self, body: bytes) -> None:
-        self.family, self.length, _from, self.tos, table, _protocol, _scope, self.type, _flags = _route_header.unpack_from(body)
-        self.found = attributes(body, _route_header.size)
-        self.table = as_number(self.found.get(_TABLE)) or table
-        self.priority = as_number(self.found.get(_PRIORITY))
-        self.out = as_number(self.found.get(_OUT))
-
-
-def _taken_apart(body: bytes) -> _LinkMessage:
-    _family, _type, index, flags, _change = _link_header.unpack_from(body)
-    return index, flags, attributes(body, _link_header.size)
-
-
-def _station(index: int, mac: str) -> bytes:
-    return _neighbour_header.pack(socket.AF_BRIDGE, 0, index, _NOARP, _NTF_MASTER, 0) + attribute(_LLADDR, _mac(mac))
-
-
-def _mac(text: str) -> bytes:
-    return bytes.fromhex(text.replace(":", ""))
-
-
-def _address_body(index: int, address: str, flags: int) -> bytes:
-    """Of address/length, or address/length peer address."""
-    own, _peer, far = address.partition(" peer ")
-    here = ipaddress.ip_interface(own)
-    there = ipaddress.ip_address(far) if far else here.ip
-    header = _address_header.pack(_FAMILIES[here.version], here.network.prefixlen, flags, 0, index)
-    return header + attribute(_LOCAL, here.ip.packed) + attribute(_FAR, there.packed)
-
-
-def _names(messages: Iterable[_LinkMessage]) -> dict[int, str]:
-    """By index. The first link of a namespace is its loopback, whatever somebody has renamed it to, or has called lo."""
-    return {index: "lo" if index == _LOOPBACK else as_text(found[_IFNAME]) for index, _flags, found in messages}
-
-
-def _default_route(route: _RouteMessage, names: dict[int, str]) -> Route:
+def _default_route(route: RouteFacts, names: Mapping[int, str]) -> Route:
     destination = "::/0" if route.family == socket.AF_INET6 else "0.0.0.0/0"
-    usual = route.type == _RTN_UNICAST and not route.tos and route.priority == _USUAL_PRIORITY[route.family]
-    if not usual or _MULTIPATH in route.found or _NEXTHOP in route.found or route.out not in names:
+    usual = route.type == rt_type["unicast"] and not route.tos and route.priority == _USUAL_PRIORITY[route.family]
+    if not usual or route.odd or route.out not in names:
         return Route(destination, None, "", (route.type, route.tos, route.priority))
-    gateway = route.found.get(_GATEWAY)
-    return Route(destination, str(ipaddress.ip_address(gateway)) if gateway else None, names[route.out])
+    return Route(destination, route.gateway or None, names[route.out])
 
 
-def _link(
-    index: int, flags: int, found: dict[int, bytes], names: dict[int, str], addresses: Sequence[str], stations: Sequence[str]
-) -> Link:
-    info = attributes(found.get(_LINKINFO, b""))
-    port = attributes(info.get(_INFO_PORT_DATA, b"")) if as_text(info.get(_INFO_PORT_KIND)) == "bridge" else {}
-    name = as_text(found[_IFNAME])
+def link_of(facts: LinkFacts, names: Mapping[int, str], addresses: Sequence[str], stations: Sequence[str]) -> Link:
+    name = names[facts.ifindex]
     return Link(
-        name=names[index],
-        index=index,
-        renamed="" if names[index] == name else name,
-        kind=as_text(info.get(_INFO_KIND)),
-        mac=found.get(_ADDRESS, b"").hex(":"),
-        mtu=as_number(found.get(_MTU)),
-        up=bool(flags & _IFF_UP),
-        master=names.get(as_number(found.get(_MASTER))) or None,
-        alias=as_text(found.get(_ALIAS)) or None,
-        isolated=bool(as_number(port.get(_PORT_FLAGS["isolated"]))),
-        hairpin=bool(as_number(port.get(_PORT_FLAGS["hairpin"]))),
-        learning=bool(as_number(port.get(_PORT_FLAGS["learning"]))),
-        flood=bool(as_number(port.get(_PORT_FLAGS["flood"]))),
+        name=name,
+        index=facts.ifindex,
+        renamed="" if name == facts.name else facts.name,
+        kind=facts.kind,
+        mac=facts.mac,
+        mtu=facts.mtu,
+        up=facts.up,
+        master=names.get(facts.master) or None,
+        alias=facts.alias or None,
         stations=tuple(sorted(stations)),
-        peer=as_number(found.get(_PEER)),
+        peer=facts.peer,
         addresses=tuple(addresses),
+        **dict(zip(PORT_FLAGS, facts.flags)),
     )

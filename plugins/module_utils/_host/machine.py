@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from .._errors import NotPermitted
 from .._store import files, paths
 from .._store.records import Records
 from . import namespaces
-from .links import Links
-from .rules import Tables
+
+if TYPE_CHECKING:
+    from .links import Links
+    from .memo import Memo
+    from .rules import Tables
 
 _CAP_NET_ADMIN = 12
 _CAP_SYS_ADMIN = 21
@@ -23,21 +27,53 @@ _OPEN_AT_MOST = 32
 
 
 class Machine:
-    """Holds sockets open and what was read across operations; close() it."""
+    """Holds sockets open and what was read across operations; close() it.
+
+    What talks netlink is imported when it is first used: leasing does without.
+    """
 
     def __init__(self) -> None:
         self.boot_id = (files.read("/proc/sys/kernel/random/boot_id") or "").strip()
-        self.host = Links()
         self.records = Records()
-        self.tables = Tables(self.boot_id)
         self._inside: OrderedDict[str, Links] = OrderedDict()
         self._states: dict[str, dict[str, Any] | None] = {}
         self._pins_are_shared = False
 
+    @cached_property
+    def host(self) -> Links:
+        return self.links_here()
+
+    @cached_property
+    def memo(self) -> Memo:
+        from .memo import Memo
+
+        return Memo()
+
+    @cached_property
+    def tables(self) -> Tables:
+        from .rules import Tables
+
+        return Tables(self.boot_id)
+
+    def links_here(self) -> Links:
+        """A new socket in the network namespace that this process is in; the caller closes it."""
+        from .links import Links
+
+        return Links(self.memo)
+
     def close(self) -> None:
-        self.host.close()
+        if "host" in vars(self):
+            self.host.close()
         for socket in self._inside.values():
             socket.close()
+
+    def remember(self) -> None:
+        """Keep what saves the next run work. Raises OSError."""
+        if "tables" in vars(self):
+            self.tables.remember(self.records.signature)
+        self.records.save_index()
+        if "memo" in vars(self):
+            self.memo.save()
 
     def links_of(self, where: str | None, path: str | None = None) -> Links:
         """The socket of the host (None), or of a sandbox's net namespace, at its pin unless another path is given."""
@@ -45,7 +81,7 @@ class Machine:
             return self.host
         if where not in self._inside:
             with namespaces.entered({"net": path or net_pin(where)}):
-                self._inside[where] = Links()
+                self._inside[where] = self.links_here()
             if len(self._inside) > _OPEN_AT_MOST:
                 self._inside.popitem(last=False)[1].close()
         self._inside.move_to_end(where)

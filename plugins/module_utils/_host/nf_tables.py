@@ -10,29 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_DUMP
+from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES
+from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETOBJ, nft_chain_msg, nft_gen_msg
 
 from . import netlink
-
-_SUBSYSTEM = 10 << 8
-_GET_CHAIN, _GET_GENERATION, _GET_OBJECT = _SUBSYSTEM | 4, _SUBSYSTEM | 16, _SUBSYSTEM | 19
-_HEADER = 4
-"""Bytes of struct nfgenmsg, of which the first says the family, and 0 all of them."""
-
-_GENERATION_ID = 1
-_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 1, 3, 4, 5, 7
-_HOOK_NUMBER, _HOOK_PRIORITY = 1, 2
-_OBJECT_TABLE, _OBJECT_NAME, _OBJECT_TYPE, _OBJECT_DATA = 1, 2, 3, 4
-_COUNTER, _COUNTER_PACKETS = 1, 2
+from .messages import NF_DROP, NFT_OBJECT_COUNTER, SO_NETNS_COOKIE, Attributes, ObjectMessage, read
 
 FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
 """Those that see what is routed, by the number that linux/netfilter.h gives them."""
 
 FORWARD, POSTROUTING = 2, 4
 """Hooks of these families (linux/netfilter.h)."""
-
-_DROP = 0
-_SO_NETNS_COOKIE = 71
 
 
 class Chain(NamedTuple):
@@ -49,52 +40,61 @@ class Chain(NamedTuple):
 
 def chains() -> list[Chain]:
     """Those of the families that see what is routed, of everybody."""
-    with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as nftables:
-        bodies = nftables.dump(_GET_CHAIN, bytes(_HEADER))
-    return [_chain(FAMILIES[body[0]], netlink.attributes(body, _HEADER)) for body in bodies if body[0] in FAMILIES]
+    with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as nftables:
+        found = [read(nft_chain_msg, message) for message in nftables.dump(_all(NFT_MSG_GETCHAIN, nft_chain_msg()))]
+    return [_chain(FAMILIES[item["nfgen_family"]], Attributes(item)) for item in found if item["nfgen_family"] in FAMILIES]
 
 
-def _chain(family: str, told: dict[int, bytes]) -> Chain:
-    table, name = netlink.as_text(told[_CHAIN_TABLE]), netlink.as_text(told[_CHAIN_NAME])
-    if _CHAIN_HOOK not in told:
+def _chain(family: str, told: Attributes) -> Chain:
+    table, name = told.text("NFTA_CHAIN_TABLE"), told.text("NFTA_CHAIN_NAME")
+    if "NFTA_CHAIN_HOOK" not in told:
         return Chain(family, table, name)
-    hook = netlink.attributes(told[_CHAIN_HOOK])
+    hook = told.nested("NFTA_CHAIN_HOOK")
     return Chain(
         family,
         table,
         name,
-        netlink.as_text(told.get(_CHAIN_TYPE)),
-        int.from_bytes(hook[_HOOK_NUMBER], "big"),
-        int.from_bytes(hook[_HOOK_PRIORITY], "big", signed=True),
-        _CHAIN_POLICY in told and int.from_bytes(told[_CHAIN_POLICY], "big") == _DROP,
+        told.text("NFTA_CHAIN_TYPE"),
+        hook.number("NFTA_HOOK_HOOKNUM"),
+        hook.number("NFTA_HOOK_PRIORITY"),
+        "NFTA_CHAIN_POLICY" in told and told.number("NFTA_CHAIN_POLICY") == NF_DROP,
     )
 
 
 def counters(table: str) -> dict[str, int]:
     """Packets, by the name of each counter in tables of this name."""
-    with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as nftables:
-        bodies = nftables.dump(_GET_OBJECT, bytes(_HEADER) + netlink.text(_OBJECT_TABLE, table))
-    found = {}
-    for item in (netlink.attributes(body, _HEADER) for body in bodies):
-        if int.from_bytes(item[_OBJECT_TYPE], "big") == _COUNTER and netlink.as_text(item[_OBJECT_TABLE]) == table:
-            packets = netlink.attributes(item[_OBJECT_DATA])[_COUNTER_PACKETS]
-            found[netlink.as_text(item[_OBJECT_NAME])] = int.from_bytes(packets, "big")
-    return found
+    asked = ObjectMessage()
+    asked["attrs"] = [("NFTA_OBJ_TABLE", table)]
+    with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as nftables:
+        found = [Attributes(read(ObjectMessage, message)) for message in nftables.dump(_all(NFT_MSG_GETOBJ, asked))]
+    return {
+        item.text("NFTA_OBJ_NAME"): item.nested("NFTA_OBJ_DATA").number("NFTA_COUNTER_PACKETS")
+        for item in found
+        if item.number("NFTA_OBJ_TYPE") == NFT_OBJECT_COUNTER and item.text("NFTA_OBJ_TABLE") == table
+    }
 
 
 def generation() -> int | None:
     """The number of the last transaction in this network namespace; None where the kernel does not tell namespaces apart."""
     if namespace_cookie() is None:
         return None
-    with contextlib.closing(netlink.Socket(netlink.NETFILTER)) as nftables:
-        (answer,) = nftables.ask(_GET_GENERATION, bytes(_HEADER))
-    return int.from_bytes(netlink.attributes(answer, _HEADER)[_GENERATION_ID], "big")
+    with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as nftables:
+        (answer,) = nftables.ask(_kind(NFT_MSG_GETGEN), nft_gen_msg())
+    return Attributes(read(nft_gen_msg, answer)).number("NFTA_GEN_ID")
+
+
+def _kind(message: int) -> int:
+    return int(NFNL_SUBSYS_NFTABLES) << 8 | message
+
+
+def _all(kind: int, message: Any) -> netlink.Request:
+    return netlink.request(_kind(kind), message, NLM_F_DUMP)
 
 
 def namespace_cookie() -> int | None:
     """What no other network namespace of this boot has or had (Linux 5.14)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
         try:
-            return int.from_bytes(any_socket.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
+            return int.from_bytes(any_socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), "little")
         except OSError:
             return None

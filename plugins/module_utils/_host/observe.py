@@ -11,17 +11,16 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
 
 from .._plan.forwarding import DROPIN
 from .._plan.observed import Debris, Lazy, Link, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
-from .._plan.registry import Known
 from .._plan.resolver import MARK, resolver_paths
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, flows, leases, paths, records
 from . import firewall, firewalld, namespaces, nf_tables, processes, rootfs, sockets
-from .links import Links
+from .identities import owned_identities, pause_process, recorded_identities
+from .link_table import Table
 from .machine import Machine, net_pin, pin
 from .processes import Census
 
@@ -33,7 +32,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     networks = machine.records.networks()
     sandboxes = machine.records.sandboxes()
     shelves = leases.load()
-    links = machine.host.table()
+    links = Table(machine.host)
     chains = Lazy(lambda _all: nf_tables.chains())
     routes = tuple((network, links.name_of(index)) for network, index in machine.host.destinations())
 
@@ -46,7 +45,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
 
     def pause(sandbox_id: str) -> Pause:
         state = machine.state(sandbox_id) or {}
-        return _pause(sandboxes[sandbox_id], _pause_process(state), _identities(state))
+        return _pause(sandboxes[sandbox_id], pause_process(state), recorded_identities(state))
 
     pauses = Lazy(pause)
 
@@ -71,7 +70,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         views=Lazy(view),
         pauses=pauses,
         occupants=Lazy(occupants),
-        targets=Lazy(_target),
+        targets=Lazy(lambda text: _target(machine, text)),
         root_obstacles=Lazy(rootfs.obstacle),
         listeners=Lazy(sockets.listeners),
         foreign_chains=Lazy(lambda _hook: firewall.forward_chains(chains[""])),
@@ -82,40 +81,9 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
     )
 
 
-def observe_books(machine: Machine, *, host: bool) -> Observed:
-    """What leasing alone depends on. ``host``: with what is root's, networks and sandboxes."""
-    return Observed(
-        networks=machine.records.networks() if host else {},
-        sandboxes=machine.records.sandboxes() if host else Known(),
-        pools=Lazy(records.load_pool),
-        shelves=leases.load(),
-        host_addresses=frozenset(_ip(address) for _index, address in machine.host.addresses()),
-    )
-
-
-def owned_identities(machine: Machine, sandbox: Sandbox) -> dict[str, namespaces.Identity]:
-    """The namespaces that die with the sandbox, by kind, as last recorded; its pid namespace as the pause shows it."""
-    state = machine.state(sandbox.id)
-    if state is None:
-        # Lost: what is pinned at our paths is what there is to go by.
-        pinned = {kind: namespaces.identity(pin(sandbox.id, kind)) for kind in sandbox.pins}
-        state = {"namespaces": {kind: here for kind, here in pinned.items() if here is not None}}
-    known: dict[str, namespaces.Identity] = {
-        kind: value
-        for kind, value in _identities(state).items()
-        if kind in sandbox.namespaces and not (kind == "net" and sandbox.netns is not None)
-    }
-    pause = _pause_process(state)
-    if "pid" in sandbox.namespaces and pause is not None and pause.alive:
-        own = processes.namespace_of(pause.pid, "pid")
-        if own is not None:
-            known["pid"] = own
-    return {kind: value for kind, value in known.items() if value != namespaces.host_identity(kind)}
-
-
 def _view(machine: Machine, sandbox: Sandbox, pause: Pause, census: Callable[[], Census]) -> SandboxView:
     state = machine.state(sandbox.id)
-    recorded = _identities(state or {})
+    recorded = recorded_identities(state or {})
     keeper = pause.pid if pause.state in ("running", "astray") else 0
     pins = {kind: _pin(machine, sandbox, kind, recorded.get(kind), keeper, census) for kind in sandbox.pins}
     reachable = {kind: pin(sandbox.id, kind) for kind, at in pins.items() if at.state == "good"}
@@ -181,16 +149,6 @@ def _pin(
     return Pin("missing", next(iter(census().living_in({kind: recorded})), 0))
 
 
-def _pause_process(state: Mapping[str, object]) -> processes.Process | None:
-    value = state.get("pause")
-    return processes.Process(value["pid"], value["start"]) if isinstance(value, dict) else None
-
-
-def _identities(state: Mapping[str, Any]) -> dict[str, namespaces.Identity]:
-    """The namespaces by kind, as last recorded."""
-    return {kind: (value[0], value[1]) for kind, value in state.get("namespaces", {}).items()}
-
-
 def _pause(sandbox: Sandbox, pause: processes.Process | None, recorded: Mapping[str, namespaces.Identity]) -> Pause:
     if pause is None:
         return Pause()
@@ -203,12 +161,12 @@ def _pause(sandbox: Sandbox, pause: processes.Process | None, recorded: Mapping[
 
 def _occupants(machine: Machine, sandbox: Sandbox, census: Census) -> tuple[int, ...]:
     wanted = owned_identities(machine, sandbox)
-    pause = _pause_process(machine.state(sandbox.id) or {})
+    pause = pause_process(machine.state(sandbox.id) or {})
     spare = pause.pid if pause is not None and pause.alive else 0
     return tuple(pid for pid in census.living_in(wanted) if pid != spare) if wanted else ()
 
 
-def _target(text: str) -> NetnsTarget:
+def _target(machine: Machine, text: str) -> NetnsTarget:
     path = f"/proc/{text}/ns/net" if text.isdigit() else text
     if not os.path.lexists(path):
         return NetnsTarget("missing")
@@ -224,7 +182,7 @@ def _target(text: str) -> NetnsTarget:
 
     try:
         with namespaces.entered({"net": path}):
-            inside = Links()
+            inside = machine.links_here()
     except OSError:
         # A namespace of another kind.
         return NetnsTarget("no_namespace")

@@ -8,23 +8,18 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-import struct
+
+from pyroute2.netlink import NETLINK_SOCK_DIAG, NLM_F_DUMP
+from pyroute2.netlink.diag import SOCK_DIAG_BY_FAMILY, SS_CLOSE, SS_LISTEN, inet_diag_msg, inet_diag_req
 
 from .._plan.observed import Listener
 from .._spec.fields import IPAddress
 from . import netlink
+from .messages import Attributes, read
 
 _NUMBERS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
-_LISTEN = 1 << 10
-_UNCONNECTED = 1 << 7
-_STATES = {"tcp": _LISTEN, "udp": _UNCONNECTED, "sctp": _LISTEN}
-
-# include/uapi/linux/inet_diag.h
-_BY_FAMILY = 20
-_V6ONLY = 11
-_request = struct.Struct("=BBBxI48x")
-_answer = struct.Struct("=Bxxx2s2x16s48x")
-_LENGTHS = {socket.AF_INET: 4, socket.AF_INET6: 16}
+_STATES = {"tcp": SS_LISTEN, "udp": SS_CLOSE, "sctp": SS_LISTEN}
+"""Of those that wait for others; a UDP socket that is connected to nobody is closed."""
 
 
 def listeners(protocol: str) -> tuple[Listener, ...]:
@@ -32,15 +27,22 @@ def listeners(protocol: str) -> tuple[Listener, ...]:
     if protocol == "sctp" and not _has_sctp():
         return ()
     found = []
-    with contextlib.closing(netlink.Socket(netlink.SOCK_DIAG)) as diagnostics:
-        for family in _LENGTHS:
-            for body in diagnostics.dump(_BY_FAMILY, _request.pack(family, _NUMBERS[protocol], 0, _STATES[protocol])):
-                _family, port, address = _answer.unpack_from(body)
-                if any(port):
-                    only_v6 = any(netlink.attributes(body, _answer.size).get(_V6ONLY, b""))
-                    carried = _addresses(ipaddress.ip_address(address[: _LENGTHS[family]]), only_v6)
-                    found.append(Listener(protocol, carried, int.from_bytes(port, "big")))
+    with contextlib.closing(netlink.Socket(NETLINK_SOCK_DIAG)) as diagnostics:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for message in diagnostics.dump(_request(family, protocol)):
+                waiting = read(inet_diag_msg, message)
+                if waiting["idiag_sport"]:
+                    only_v6 = bool(Attributes(waiting).number("INET_DIAG_SKV6ONLY"))
+                    carried = _addresses(ipaddress.ip_address(waiting["idiag_src"]), only_v6)
+                    found.append(Listener(protocol, carried, waiting["idiag_sport"]))
     return tuple(dict.fromkeys(found))
+
+
+def _request(family: int, protocol: str) -> netlink.Request:
+    message = inet_diag_req()
+    fixed = {"sdiag_family": family, "sdiag_protocol": _NUMBERS[protocol], "idiag_states": 1 << _STATES[protocol]}
+    message.update(fixed, idiag_src=0, idiag_dst=0)
+    return netlink.request(SOCK_DIAG_BY_FAMILY, message, NLM_F_DUMP)
 
 
 def _addresses(address: IPAddress, only_v6: bool) -> tuple[IPAddress, ...]:

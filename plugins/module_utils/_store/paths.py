@@ -39,6 +39,10 @@ def index() -> str:
     return f"{RUN}/index"
 
 
+def messages() -> str:
+    return f"{RUN}/messages"
+
+
 def user_state() -> str:
     """What an ordinary user keeps (XDG Base Directory Specification)."""
     state = os.environ.get("XDG_STATE_HOME", "")

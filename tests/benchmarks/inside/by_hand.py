@@ -16,9 +16,9 @@ import subprocess
 import sys
 import time
 
-from ansible_collections.podnet.linux.plugins.module_utils._host import netlink, syscalls
-from ansible_collections.podnet.linux.plugins.module_utils._host.netlink import attribute, nested, number, text
+from ansible_collections.podnet.linux.plugins.module_utils._host import syscalls
 from quiet import rest
+from raw_netlink import CREATE_NEW, Socket, attribute, nested, number, text
 
 _NETNS = "/run/netns"
 _UP = 1
@@ -30,9 +30,8 @@ def floor(count: int) -> tuple[float, float]:
     """Namespace, interface, address, default route and port of a bridge: nothing asked, nothing written down, no rules."""
     os.makedirs(_NETNS, exist_ok=True)
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
-    host = netlink.Socket(netlink.ROUTE)
-    made = netlink.CREATE | netlink.EXCLUSIVE
-    host.ask(_NEWLINK, _link.pack(0, 0, 0, _UP, _UP) + text(3, "floor0") + nested(18, text(1, "bridge")), made)
+    host = Socket()
+    host.ask(_NEWLINK, _link.pack(0, 0, 0, _UP, _UP) + text(3, "floor0") + nested(18, text(1, "bridge")), CREATE_NEW)
     bridge = socket.if_nametoindex("floor0")
     gateway = socket.inet_aton("10.93.255.254")
     start = time.perf_counter()
@@ -41,15 +40,15 @@ def floor(count: int) -> tuple[float, float]:
         open(path, "w", encoding="ascii").close()
         syscalls.unshare(syscalls.CLONE_NEWNET)
         syscalls.mount("/proc/self/ns/net", path, syscalls.MS_BIND)
-        inside = netlink.Socket(netlink.ROUTE)
+        inside = Socket()
         peer = _link.pack(0, 0, 0, 0, 0) + text(3, f"floor{pod + 1}") + number(28, home)
         pair = nested(18, text(1, "veth"), nested(2, attribute(1, peer)))
-        inside.ask(_NEWLINK, _link.pack(0, 0, 2, 0, 0) + text(3, "eth0") + pair, made)
+        inside.ask(_NEWLINK, _link.pack(0, 0, 2, 0, 0) + text(3, "eth0") + pair, CREATE_NEW)
         address = socket.inet_aton(f"10.93.{pod // 250}.{pod % 250 + 1}")
         inside.ask(_NEWLINK, _link.pack(0, 0, 1, _UP, _UP))
-        inside.ask(_NEWADDR, struct.pack("=BBBBI", 2, 16, 0, 0, 2) + attribute(1, address) + attribute(2, address), made)
+        inside.ask(_NEWADDR, struct.pack("=BBBBI", 2, 16, 0, 0, 2) + attribute(1, address) + attribute(2, address), CREATE_NEW)
         inside.ask(_NEWLINK, _link.pack(0, 0, 2, _UP, _UP))
-        inside.ask(_NEWROUTE, struct.pack("=BBBBBBBBI", 2, 0, 0, 0, 254, 3, 0, 1, 0) + attribute(5, gateway), made)
+        inside.ask(_NEWROUTE, struct.pack("=BBBBBBBBI", 2, 0, 0, 0, 254, 3, 0, 1, 0) + attribute(5, gateway), CREATE_NEW)
         inside.close()
         syscalls.setns(home, syscalls.CLONE_NEWNET)
         port = socket.if_nametoindex(f"floor{pod + 1}")
