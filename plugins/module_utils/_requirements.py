@@ -80,10 +80,18 @@ def _version(library: Library) -> str | None:
     """None where Python finds no such package."""
     if library is PYROUTE2:
         message_classes()
-    try:
-        return str(getattr(import_module(library.version_in), "__version__", "0"))
-    except ImportError:
+    with suppress(ImportError):
+        return str(import_module(library.version_in).__version__)
+    if library.version_in == library.name:
         return None
+    # Debian's pyroute2 leaves that file out. What installs packages notes their versions beside them.
+    with suppress(ImportError, ValueError, OSError):
+        origin = getattr(find_spec(library.name), "origin", None) or ""
+        for name in os.listdir(os.path.dirname(os.path.dirname(origin))):
+            noted = re.match(rf"{library.name}-([^-]+)(-py[0-9.]+)?\.(dist|egg)-info$", name)
+            if noted:
+                return noted[1]
+    return None
 
 
 def _numbers(version: str) -> tuple[int, ...]:

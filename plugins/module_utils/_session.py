@@ -22,6 +22,8 @@ from ._plan.operations import Operation
 from ._store import lock, paths
 
 Result = dict[str, Any]
+_MANY = 16
+"""Sandboxes of which the next run takes notably longer to take apart what the kernel says."""
 
 
 @dataclass
@@ -84,7 +86,20 @@ class Session:
         if self._settings.check or not plan.changed:
             return self.planned
         self._observed = self._look(self.machine)
-        return self.draft()
+        draft = self.draft()
+        self._meet(draft, plan)
+        return draft
+
+    def _meet(self, draft: Draft, plan: Plan) -> None:
+        """Look at many sandboxes that were changed now, since the next run over them knows then what the kernel says of them."""
+        changed = plan.changes_of("sandbox")
+        if len(changed) >= _MANY:
+            dict(draft.observed.links)
+            for sandbox in draft.sandboxes.values():
+                if sandbox.name in changed:
+                    draft.observed.views[sandbox.id]
+            with suppress(OSError):
+                self.machine.memo.save()
 
     def outcome(self, plan: Plan, results: list[Result]) -> Outcome:
         return Outcome(plan.changed, [change.as_diff() for change in plan.changes], results, list(plan.warnings))

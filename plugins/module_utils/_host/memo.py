@@ -34,7 +34,6 @@ class Memo:
     def __init__(self) -> None:
         self._met: dict[str, Any] = {}
         self._kept: dict[str, Any] | None = None
-        self._new = 0
 
     def meaning(self, kind: Any, message: bytes, taken_apart: Callable[[bytes], Any]) -> Any:
         """``taken_apart(message)``, which has to be what JSON can hold and must depend on nothing but the message."""
@@ -43,17 +42,15 @@ class Memo:
             if self._kept is None and len(self._met) >= _FEW:
                 self._kept = _load()
             kept = self._kept or {}
-            if key not in kept:
-                self._new += 1
             self._met[key] = kept[key] if key in kept else taken_apart(message)
         return self._met[key]
 
     def save(self) -> None:
         """Raises OSError."""
-        if self._kept is not None and self._new:
+        if self._kept is not None and not self._met.keys() <= self._kept.keys():
             unused = [(key, value) for key, value in self._kept.items() if key not in self._met]
-            files.write_json_line(paths.messages(), {"format": _FORMAT, "met": {**dict(unused[-_UNUSED:]), **self._met}})
-            self._new = 0
+            self._kept = {**dict(unused[-_UNUSED:]), **self._met}
+            files.write_json_line(paths.messages(), {"format": _FORMAT, "met": self._kept})
 
 
 def _load() -> dict[str, Any]:
