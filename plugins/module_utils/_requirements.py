@@ -76,10 +76,22 @@ def message_classes() -> None:
         sys.modules[PYROUTE2.name] = module_from_spec(spec)
 
 
+def _import_messages() -> None:
+    """Import the classes of messages, or where they do not go without the rest (a later release), all of it."""
+    message_classes()
+    try:
+        import_module(f"{PYROUTE2.name}.netlink.rtnl.ifinfmsg")
+    except (ImportError, AttributeError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == PYROUTE2.name]:
+            del sys.modules[name]
+        with suppress(ImportError, AttributeError):
+            import_module(PYROUTE2.name)
+
+
 def _version(library: Library) -> str | None:
     """None where Python finds no such package."""
     if library is PYROUTE2:
-        message_classes()
+        _import_messages()
     with suppress(ImportError):
         return str(import_module(library.version_in).__version__)
     if library.version_in == library.name:
