@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ._errors import MissingDependency
 
@@ -67,31 +67,31 @@ def message_classes() -> None:
     """Make the modules of pyroute2 importable one by one.
 
     ``import pyroute2`` imports all of them, with asyncio, multiprocessing and a database: a hundred milliseconds, for
-    some classes of which the description of messages is no more than a few.
+    some classes of which the description of messages is no more than a few. Who asks the package for anything else gets it.
     """
     spec = None
     with suppress(ImportError):
         spec = find_spec(PYROUTE2.name) if PYROUTE2.name not in sys.modules else None
-    if spec is not None:
-        sys.modules[PYROUTE2.name] = module_from_spec(spec)
+    if spec is None or spec.loader is None:
+        return
+    package, loader = module_from_spec(spec), spec.loader
 
+    def complete(name: str) -> Any:
+        """What the package has no attribute for yet (PEP 562): a module of it is left to the import system."""
+        if name.startswith("__") or find_spec(f"{PYROUTE2.name}.{name}") is not None:
+            raise AttributeError(name)
+        vars(package).pop("__getattr__", None)
+        loader.exec_module(package)
+        return getattr(package, name)
 
-def _import_messages() -> None:
-    """Import the classes of messages, or where they do not go without the rest (a later release), all of it."""
-    message_classes()
-    try:
-        import_module(f"{PYROUTE2.name}.netlink.rtnl.ifinfmsg")
-    except (ImportError, AttributeError):
-        for name in [name for name in sys.modules if name.partition(".")[0] == PYROUTE2.name]:
-            del sys.modules[name]
-        with suppress(ImportError, AttributeError):
-            import_module(PYROUTE2.name)
+    vars(package)["__getattr__"] = complete
+    sys.modules[PYROUTE2.name] = package
 
 
 def _version(library: Library) -> str | None:
     """None where Python finds no such package."""
     if library is PYROUTE2:
-        _import_messages()
+        message_classes()
     with suppress(ImportError):
         return str(import_module(library.version_in).__version__)
     if library.version_in == library.name:

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from .._plan.forwarding import DROPIN
-from .._plan.observed import Debris, Lazy, Link, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
+from .._plan.observed import Debris, Lazy, Link, Listener, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
 from .._plan.resolver import MARK, resolver_paths
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, flows, leases, paths, records
-from . import firewall, firewalld, namespaces, nf_tables, processes, rootfs, sockets
+from . import firewall, firewalld, namespaces, nf_tables, processes, rootfs
 from .identities import owned_identities, pause_process, recorded_identities
 from .link_table import Table
 from .machine import Machine, net_pin, pin
@@ -72,7 +72,7 @@ def observe(machine: Machine, *, debris: bool = False) -> Observed:
         occupants=Lazy(occupants),
         targets=Lazy(lambda text: _target(machine, text)),
         root_obstacles=Lazy(rootfs.obstacle),
-        listeners=Lazy(sockets.listeners),
+        listeners=Lazy(_listeners),
         foreign_chains=Lazy(lambda _hook: firewall.forward_chains(chains[""])),
         zone_is_kept=firewalld.is_kept(),
         firewalld=Lazy(lambda _zones: firewalld.zones(chains[""])),
@@ -192,6 +192,13 @@ def _target(machine: Machine, text: str) -> NetnsTarget:
         return NetnsTarget("good", view, here)
     finally:
         inside.close()
+
+
+def _listeners(protocol: str) -> tuple[Listener, ...]:
+    # Only who publishes ports asks.
+    from .sockets import listeners
+
+    return listeners(protocol)
 
 
 def _sysctl(name: str) -> Sysctl | None:
