@@ -96,8 +96,8 @@ class Session:
         if len(changed) >= _MANY:
             dict(draft.observed.links)
             for sandbox in draft.sandboxes.values():
-                if sandbox.name in changed:
-                    draft.observed.views[sandbox.id]
+                if sandbox.name in changed and sandbox.has_net:
+                    self.machine.meet(sandbox.id)
             with suppress(OSError):
                 self.machine.memo.save()
 

@@ -131,7 +131,7 @@ def count() -> Counter[str]:
     sys.addaudithook(heard)
     exchange = netlink.Socket._exchange
 
-    def counted(self: netlink.Socket, what: netlink.Request) -> tuple[list[bytes], bool]:
+    def counted(self: netlink.Socket, what: Any) -> tuple[list[bytes], bool]:
         counts["messages"] += 1
         return exchange(self, what)
 

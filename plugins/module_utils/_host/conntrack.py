@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_DUMP
+from pyroute2.netlink import NETLINK_NETFILTER
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_CTNETLINK
 from pyroute2.netlink.nfnetlink.nfctsocket import IPCTNL_MSG_CT_DELETE, IPCTNL_MSG_CT_GET, nfct_msg
 
@@ -21,7 +21,7 @@ from .._plan.observed import Connection, Flow
 from .._plan.operations import Cut
 from .._spec.fields import IPAddress
 from . import netlink
-from .messages import Attributes, read
+from .messages import Attributes, Message, read
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NAMED_BY = ("CTA_TUPLE_ORIG", "CTA_ID", "CTA_ZONE")
@@ -77,10 +77,9 @@ def forget(gone: Collection[IPAddress]) -> None:
 
 def tracked(conntrack: netlink.Socket, version: int, marks: Iterable[bytes] = (b"",)) -> Iterator[Entry]:
     """Those of one IP version in whose messages one of these strings of bytes stands. Raises OSError."""
-    asked = netlink.request(_kind(IPCTNL_MSG_CT_GET), _message(version), NLM_F_DUMP)
     # Of a hundred thousand, few are concerned: only those are taken apart.
     concerned = re.compile(b"|".join(map(re.escape, marks)))
-    for message in conntrack.dump(asked):
+    for message in conntrack.dump(_kind(IPCTNL_MSG_CT_GET), _message(version)):
         if concerned.search(message):
             found = read(nfct_msg, message)
             if found["nfgen_family"] == _FAMILIES[version]:
@@ -115,10 +114,8 @@ def _kind(message: int) -> int:
     return int(NFNL_SUBSYS_CTNETLINK) << 8 | message
 
 
-def _message(version: int, words: Iterable[tuple[str, Any]] = ()) -> Any:
-    message = nfct_msg()
-    message.update(nfgen_family=_FAMILIES[version], attrs=list(words))
-    return message
+def _message(version: int, words: Iterable[tuple[str, Any]] = ()) -> Message:
+    return Message(nfct_msg, tuple(words), (("nfgen_family", int(_FAMILIES[version])),))
 
 
 def _packed(addresses: Iterable[IPAddress]) -> dict[int, set[bytes]]:

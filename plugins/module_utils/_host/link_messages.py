@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from pyroute2.netlink.rtnl import rt_proto
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP, ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import NTF_MASTER, NUD_NOARP, ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from .._spec.fields import IPNetwork
-from .messages import LOOPBACK_IFINDEX, RT_TABLE_MAIN, Attributes, LinkMessage, RouteMessage, read
+from .messages import LOOPBACK_IFINDEX, RT_TABLE_MAIN, Attributes, Message, RouteMessage, read
 
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 PORT_FLAGS = {
@@ -64,11 +64,8 @@ class RouteFacts(NamedTuple):
     odd: bool
 
 
-def new_message(kind: Any, words: Mapping[str, Any] | None = None, **fixed: int) -> Any:
-    """A message of that class of pyroute2's: attributes by name, and what its fixed part says."""
-    made = kind()
-    made.update(fixed, attrs=list((words or {}).items()))
-    return made
+def new_message(kind: Any, words: Mapping[str, Any] | None = None, **fixed: int) -> Message:
+    return Message(kind, tuple((words or {}).items()), tuple(fixed.items()))
 
 
 def nested(words: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +77,8 @@ def packed_name(name: str) -> bytes:
 
 
 def link_facts(message: bytes) -> list[Any]:
-    found = read(LinkMessage, message)
+    """Of a pruned message."""
+    found = read(ifinfmsg, message)
     words = Attributes(found)
     info = words.nested("IFLA_LINKINFO")
     port = info.nested("IFLA_INFO_SLAVE_DATA") if info.text("IFLA_INFO_SLAVE_KIND") == "bridge" else Attributes(None)
@@ -99,6 +97,7 @@ def link_facts(message: bytes) -> list[Any]:
 
 
 def route_facts(message: bytes) -> list[Any]:
+    """Of a pruned message."""
     found = read(RouteMessage, message)
     words = Attributes(found)
     return [
@@ -128,11 +127,11 @@ def neighbour_mac(message: bytes) -> str:
     return Attributes(read(ndmsg, message)).text("NDA_LLADDR")
 
 
-def station_message(index: int, mac: str) -> Any:
+def station_message(index: int, mac: str) -> Message:
     return new_message(ndmsg, {"NDA_LLADDR": mac}, family=socket.AF_BRIDGE, ifindex=index, state=NUD_NOARP, flags=NTF_MASTER)
 
 
-def address_message(index: int, address: str, flags: int) -> Any:
+def address_message(index: int, address: str, flags: int) -> Message:
     """Of address/length, or address/length peer address."""
     own, _peer, far = address.partition(" peer ")
     here = ipaddress.ip_interface(own)
@@ -140,6 +139,6 @@ def address_message(index: int, address: str, flags: int) -> Any:
     return new_message(ifaddrmsg, words, family=FAMILIES[here.version], prefixlen=here.network.prefixlen, flags=flags, index=index)
 
 
-def route_message(network: IPNetwork, words: Mapping[str, Any], **fixed: int) -> Any:
+def route_message(network: IPNetwork, words: Mapping[str, Any], **fixed: int) -> Message:
     known = {"family": FAMILIES[network.version], "dst_len": network.prefixlen, "table": RT_TABLE_MAIN, "proto": rt_proto["unspec"]}
     return new_message(rtmsg, words, **{**known, **fixed})

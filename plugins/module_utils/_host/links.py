@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pyroute2.netlink import NETLINK_ROUTE, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE
+from pyroute2.netlink import NETLINK_ROUTE, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from pyroute2.netlink.rtnl import (
     RTM_DELADDR,
     RTM_DELLINK,
@@ -56,17 +56,18 @@ from .link_messages import (
     station_message,
 )
 from .memo import Memo
-from .messages import IN6_ADDR_GEN_MODE_NONE, LOOPBACK_IFINDEX, RT_TABLE_MAIN, RTEXT_FILTER_SKIP_STATS, Fixed
+from .messages import IN6_ADDR_GEN_MODE_NONE, LOOPBACK_IFINDEX, RT_TABLE_MAIN, RTEXT_FILTER_SKIP_STATS, Fixed, Message, RouteMessage, pruned
 
 _GONE = frozenset((errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT))
 _USUAL_PRIORITY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: IP6_RT_PRIO_USER}
 
-_address_fields, _neighbour_fields, _route_fields = Fixed(ifaddrmsg), Fixed(ndmsg), Fixed(rtmsg)
+_link_fields, _address_fields = Fixed(ifinfmsg), Fixed(ifaddrmsg)
+_neighbour_fields, _route_fields = Fixed(ndmsg), Fixed(rtmsg)
 
 
-_ALL_LINKS = netlink.request(RTM_GETLINK, new_message(ifinfmsg, {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS}), NLM_F_DUMP)
-_ALL_ADDRESSES = netlink.request(RTM_GETADDR, new_message(ifaddrmsg, family=socket.AF_UNSPEC), NLM_F_DUMP)
-_MAIN_TABLE = netlink.request(RTM_GETROUTE, new_message(rtmsg, family=socket.AF_UNSPEC, table=RT_TABLE_MAIN), NLM_F_DUMP)
+_ALL_LINKS = new_message(ifinfmsg, {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS})
+_ALL_ADDRESSES = new_message(ifaddrmsg, family=socket.AF_UNSPEC)
+_MAIN_TABLE = new_message(rtmsg, family=socket.AF_UNSPEC, table=RT_TABLE_MAIN)
 
 
 class Links:
@@ -88,7 +89,7 @@ class Links:
         addresses: dict[int, list[str]] = {}
         for index, address in self.addresses():
             addresses.setdefault(index, []).append(address)
-        found = [LinkFacts(*self._memo.meaning("link", message, link_facts)) for message in self._socket.dump(_ALL_LINKS)]
+        found = [self._facts(message) for message in self._socket.dump(RTM_GETLINK, _ALL_LINKS)]
         names = {facts.ifindex: facts.shown for facts in found}
         stations: dict[int, list[str]] = {}
         for index, mac in self.stations() if ports else ():
@@ -115,6 +116,10 @@ class Links:
 
     def one(self, name: str = "", index: int = 0) -> LinkFacts | None:
         """One link, by its name or index."""
+        message = self._one(name, index)
+        return None if message is None else self._facts(message)
+
+    def _one(self, name: str = "", index: int = 0) -> bytes | None:
         asked = {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS, **({"IFLA_IFNAME": packed_name(name)} if name else {})}
         try:
             (message,) = self._socket.ask(RTM_GETLINK, new_message(ifinfmsg, asked, index=index))
@@ -122,7 +127,10 @@ class Links:
             if error.errno in (errno.ENODEV, errno.ERANGE, errno.EINVAL):
                 return None
             raise
-        return LinkFacts(*self._memo.meaning("link", message, link_facts))
+        return message
+
+    def _facts(self, message: bytes) -> LinkFacts:
+        return LinkFacts(*self._memo.meaning("link", pruned(ifinfmsg, message), link_facts))
 
     def create_bridge(self, name: str, mac: str, mtu: int) -> None:
         """Only an MTU that differs from the one at birth, and is set later, does not follow the ports (br_mtu_auto_adjust)."""
@@ -209,13 +217,12 @@ class Links:
 
     def stations(self, port: int = 0) -> list[tuple[int, str]]:
         """Index of the port and MAC of what bridges were told to find behind their ports; ``port``: of this one alone."""
-        asked = netlink.request(RTM_GETNEIGH, new_message(ndmsg, family=socket.AF_BRIDGE, ifindex=port), NLM_F_DUMP)
         found = []
-        for message in self._socket.dump(asked):
+        for message in self._socket.dump(RTM_GETNEIGH, new_message(ndmsg, family=socket.AF_BRIDGE, ifindex=port)):
             fixed = _neighbour_fields.of(message)
             # Of a bridge's entries: those that were told, and not those of the ports themselves (bridge(8): static, permanent).
             if fixed["state"] & NUD_NOARP and not fixed["state"] & NUD_PERMANENT and port in (0, fixed["ifindex"]):
-                found.append((fixed["ifindex"], self._memo.meaning("station", message, neighbour_mac)))
+                found.append((fixed["ifindex"], self._memo.meaning("station", pruned(ndmsg, message), neighbour_mac)))
         return found
 
     def add_address(self, link: str, address: str) -> None:
@@ -259,10 +266,10 @@ class Links:
     def addresses(self) -> list[tuple[int, str]]:
         """Index of the link and address/length, or address/length peer address, of every address but link-local ones."""
         found = []
-        for message in self._socket.dump(_ALL_ADDRESSES):
+        for message in self._socket.dump(RTM_GETADDR, _ALL_ADDRESSES):
             fixed = _address_fields.of(message)
             if fixed["scope"] != rt_scope["link"]:
-                address = self._memo.meaning("address", message, carried_address)
+                address = self._memo.meaning("address", pruned(ifaddrmsg, message), carried_address)
                 if address:
                     found.append((fixed["index"], address))
         return found
@@ -270,10 +277,10 @@ class Links:
     def _main_table(self, *, defaults: bool = False) -> list[RouteFacts]:
         """Of both families, and of no other that a kernel may have (MPLS); ``defaults``: those to everywhere alone."""
         found = []
-        for message in self._socket.dump(_MAIN_TABLE):
+        for message in self._socket.dump(RTM_GETROUTE, _MAIN_TABLE):
             fixed = _route_fields.of(message)
             if fixed["family"] in _USUAL_PRIORITY and not (defaults and fixed["dst_len"]):
-                facts = RouteFacts(*self._memo.meaning("route", message, route_facts))
+                facts = RouteFacts(*self._memo.meaning("route", pruned(RouteMessage, message), route_facts))
                 found += [facts] if facts.table == RT_TABLE_MAIN else []
         return found
 
@@ -282,10 +289,10 @@ class Links:
         if name == "lo":
             return LOOPBACK_IFINDEX
         if name not in self._indexes:
-            found = self.one(name)
-            if found is None:
+            message = self._one(name)
+            if message is None:
                 return 0
-            self._indexes[name] = found.ifindex
+            self._indexes[name] = _link_fields.of(message)["index"]
         return self._indexes[name]
 
     def _known(self, name: str) -> int:
@@ -294,10 +301,10 @@ class Links:
             raise NotFound(f"the interface {name} vanished while it was worked on; run again")
         return index
 
-    def _make(self, kind: int, message: Any) -> None:
+    def _make(self, kind: int, message: Message) -> None:
         self._socket.ask(kind, message, NLM_F_CREATE | NLM_F_EXCL)
 
-    def _gone_is_fine(self, kind: int, message: Any) -> None:
+    def _gone_is_fine(self, kind: int, message: Message) -> None:
         try:
             self._socket.ask(kind, message)
         except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,12 @@ class Machine:
                 self._inside.popitem(last=False)[1].close()
         self._inside.move_to_end(where)
         return self._inside[where]
+
+    def meet(self, where: str) -> None:
+        """Let the memo know what the kernel says of a sandbox; fine where it is gone."""
+        with suppress(OSError):
+            inside = self.links_of(where)
+            inside.default_routes(inside.all(ports=False).values())
 
     def leave(self, where: str) -> None:
         """Close the socket of a namespace that is about to go: it would keep it alive."""

@@ -21,7 +21,7 @@ from .messages import body
 _FORMAT = 1
 """More with each change of what is kept of a message."""
 
-_FEW = 200
+_FEW = 100
 """So many messages are taken apart in less time than the file is read."""
 
 _UNUSED = 2048

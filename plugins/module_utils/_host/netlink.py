@@ -13,12 +13,10 @@ import errno
 import os
 import socket
 import struct
-from itertools import count
-from typing import Any, NamedTuple
 
 from pyroute2 import netlink as protocol
 
-from .messages import read
+from .messages import Message, Request, encoded, read
 
 _LARGEST = 1 << 16
 """Bytes of one datagram: the kernel writes dumps in pieces of at most 32 KiB (netlink(7))."""
@@ -26,22 +24,6 @@ _LARGEST = 1 << 16
 _ATTEMPTS = 10
 _header = struct.Struct("=" + "".join(code for _name, code in protocol.nlmsg.header))
 _code = struct.Struct("=" + protocol.nlmsgerr.fields[0][1])
-_sequence = count(1)
-
-
-class Request(NamedTuple):
-    """What can be sent, any number of times. ``sequence``: which answers belong to it."""
-
-    data: bytes
-    sequence: int
-
-
-def request(kind: int, message: Any, flags: int) -> Request:
-    """A message to the kernel. ``kind``: its type, such as RTM_GETLINK; ``flags``: NLM_F_DUMP for Socket.dump()."""
-    number = next(_sequence) & 0xFFFFFFFF
-    message["header"] = {"type": kind, "flags": protocol.NLM_F_REQUEST | flags, "sequence_number": number, "pid": 0}
-    message.encode()
-    return Request(bytes(message.data), number)
 
 
 class Socket:
@@ -60,14 +42,14 @@ class Socket:
     def close(self) -> None:
         self._socket.close()
 
-    def ask(self, kind: int, message: Any, flags: int = 0) -> list[bytes]:
-        """Have one thing done; returns what the kernel answers beside its consent."""
-        return self._exchange(request(kind, message, protocol.NLM_F_ACK | flags))[0]
+    def ask(self, kind: int, message: Message, flags: int = 0) -> list[bytes]:
+        """Have one thing done; returns what the kernel answers beside its consent. ``kind``: such as RTM_NEWLINK."""
+        return self._exchange(encoded(kind, message, protocol.NLM_F_ACK | flags))[0]
 
-    def dump(self, what: Request) -> list[bytes]:
+    def dump(self, kind: int, message: Message) -> list[bytes]:
         """Every object's message; asked for again where the list changed while the kernel wrote it."""
         for _attempt in range(_ATTEMPTS):
-            found, whole = self._exchange(what)
+            found, whole = self._exchange(encoded(kind, message, protocol.NLM_F_DUMP))
             if whole:
                 return found
         raise OSError(errno.EAGAIN, "what the kernel lists kept changing while it was read")

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_DUMP
+from pyroute2.netlink import NETLINK_NETFILTER
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES
 from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETOBJ, nft_chain_msg, nft_gen_msg
 
 from . import netlink
-from .messages import NF_DROP, NFT_OBJECT_COUNTER, SO_NETNS_COOKIE, Attributes, ObjectMessage, read
+from .messages import NF_DROP, NFT_OBJECT_COUNTER, SO_NETNS_COOKIE, Attributes, Message, ObjectMessage, read
 
 FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
 """Those that see what is routed, by the number that linux/netfilter.h gives them."""
@@ -41,7 +41,7 @@ class Chain(NamedTuple):
 def chains() -> list[Chain]:
     """Those of the families that see what is routed, of everybody."""
     with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as nftables:
-        found = [read(nft_chain_msg, message) for message in nftables.dump(_all(NFT_MSG_GETCHAIN, nft_chain_msg()))]
+        found = [read(nft_chain_msg, message) for message in nftables.dump(_kind(NFT_MSG_GETCHAIN), Message(nft_chain_msg))]
     return [_chain(FAMILIES[item["nfgen_family"]], Attributes(item)) for item in found if item["nfgen_family"] in FAMILIES]
 
 
@@ -63,10 +63,9 @@ def _chain(family: str, told: Attributes) -> Chain:
 
 def counters(table: str) -> dict[str, int]:
     """Packets, by the name of each counter in tables of this name."""
-    asked = ObjectMessage()
-    asked["attrs"] = [("NFTA_OBJ_TABLE", table)]
+    asked = Message(ObjectMessage, (("NFTA_OBJ_TABLE", table),))
     with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as nftables:
-        found = [Attributes(read(ObjectMessage, message)) for message in nftables.dump(_all(NFT_MSG_GETOBJ, asked))]
+        found = [Attributes(read(ObjectMessage, message)) for message in nftables.dump(_kind(NFT_MSG_GETOBJ), asked)]
     return {
         item.text("NFTA_OBJ_NAME"): item.nested("NFTA_OBJ_DATA").number("NFTA_COUNTER_PACKETS")
         for item in found
@@ -79,16 +78,12 @@ def generation() -> int | None:
     if namespace_cookie() is None:
         return None
     with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as nftables:
-        (answer,) = nftables.ask(_kind(NFT_MSG_GETGEN), nft_gen_msg())
+        (answer,) = nftables.ask(_kind(NFT_MSG_GETGEN), Message(nft_gen_msg))
     return Attributes(read(nft_gen_msg, answer)).number("NFTA_GEN_ID")
 
 
 def _kind(message: int) -> int:
     return int(NFNL_SUBSYS_NFTABLES) << 8 | message
-
-
-def _all(kind: int, message: Any) -> netlink.Request:
-    return netlink.request(_kind(kind), message, NLM_F_DUMP)
 
 
 def namespace_cookie() -> int | None:

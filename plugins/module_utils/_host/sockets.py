@@ -9,13 +9,13 @@ import contextlib
 import ipaddress
 import socket
 
-from pyroute2.netlink import NETLINK_SOCK_DIAG, NLM_F_DUMP
+from pyroute2.netlink import NETLINK_SOCK_DIAG
 from pyroute2.netlink.diag import SOCK_DIAG_BY_FAMILY, SS_CLOSE, SS_LISTEN, inet_diag_msg, inet_diag_req
 
 from .._plan.observed import Listener
 from .._spec.fields import IPAddress
 from . import netlink
-from .messages import Attributes, read
+from .messages import Attributes, Message, read
 
 _NUMBERS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
 _STATES = {"tcp": SS_LISTEN, "udp": SS_CLOSE, "sctp": SS_LISTEN}
@@ -29,7 +29,7 @@ def listeners(protocol: str) -> tuple[Listener, ...]:
     found = []
     with contextlib.closing(netlink.Socket(NETLINK_SOCK_DIAG)) as diagnostics:
         for family in (socket.AF_INET, socket.AF_INET6):
-            for message in diagnostics.dump(_request(family, protocol)):
+            for message in diagnostics.dump(SOCK_DIAG_BY_FAMILY, _question(family, protocol)):
                 waiting = read(inet_diag_msg, message)
                 if waiting["idiag_sport"]:
                     only_v6 = bool(Attributes(waiting).number("INET_DIAG_SKV6ONLY"))
@@ -38,11 +38,9 @@ def listeners(protocol: str) -> tuple[Listener, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _request(family: int, protocol: str) -> netlink.Request:
-    message = inet_diag_req()
-    fixed = {"sdiag_family": family, "sdiag_protocol": _NUMBERS[protocol], "idiag_states": 1 << _STATES[protocol]}
-    message.update(fixed, idiag_src=0, idiag_dst=0)
-    return netlink.request(SOCK_DIAG_BY_FAMILY, message, NLM_F_DUMP)
+def _question(family: int, protocol: str) -> Message:
+    fixed = {"sdiag_family": family, "sdiag_protocol": int(_NUMBERS[protocol]), "idiag_states": 1 << _STATES[protocol]}
+    return Message(inet_diag_req, fixed=(*fixed.items(), ("idiag_src", 0), ("idiag_dst", 0)))
 
 
 def _addresses(address: IPAddress, only_v6: bool) -> tuple[IPAddress, ...]:
