@@ -37,7 +37,7 @@ def run_networks(requests: Sequence[NetworkRequest], settings: Settings) -> Outc
 
 def run_sandboxes(requests: Sequence[SandboxRequest], settings: Settings) -> Outcome:
     """Make sandboxes as requested; one result per request, in order. Raises PodnetError."""
-    with host_session(settings) as session:
+    with host_session(settings, expected=len(requests)) as session:
         before = session.draft()
         meant = [find_sandbox(before, item) if item.id is not None or item.state == "absent" else None for item in requests]
         plan = session.run(lambda draft: plan_sandboxes(draft, requests, exclusive=settings.exclusive, force=settings.force))

@@ -113,14 +113,14 @@ def applier() -> Callable[..., None]:
 
 
 @contextmanager
-def host_session(settings: Settings, *, debris: bool = False) -> Iterator[Session]:
-    """For networks, sandboxes and policies. Raises NotPermitted, LockTimeout."""
+def host_session(settings: Settings, *, debris: bool = False, expected: int = 0) -> Iterator[Session]:
+    """For networks, sandboxes and policies; ``expected``: so many of them. Raises NotPermitted, LockTimeout."""
     from ._host.observe import observe
 
     require_privileges()
     with locked_machine(settings, paths.LOCK) as machine:
         try:
-            yield Session(machine, settings, lambda seen: observe(seen, debris=debris))
+            yield Session(machine, settings, lambda seen: observe(seen, debris=debris, expected=expected))
         except StateCorrupt as error:
             # All at once: each has to be seen to before anything can be done.
             texts = {str(error): None, **{str(other): None for other in machine.records.unreadable().values()}}

@@ -425,5 +425,6 @@ def test_the_kernel_tells_of_the_chains_that_nft_lists(pods0: Host) -> None:
         for item in listed
         if item["family"] in ("inet", "ip", "ip6")
     ]
-    told = pods0.drive({"chains": True})
+    told, others = pods0.drive({"chains": True})
     assert len(told) > 10 and sorted(told, key=str) == sorted(wanted, key=str)
+    assert len(others) == 4 and sorted(others, key=str) == sorted((item for item in wanted if item[1] != "podnet"), key=str)

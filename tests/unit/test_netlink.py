@@ -37,9 +37,9 @@ def test_the_kernel_says_why() -> None:
             asked.ask(RTM_GETLINK, built(ifinfmsg, [("IFLA_IFNAME", "no-such-link")]))
         assert missing.value.errno == errno.ENODEV
         with pytest.raises(OSError, match="Invalid values in header for address dump request") as malformed:
-            asked.dump(RTM_GETADDR, built(ifaddrmsg, [], family=0, prefixlen=24))
+            asked.dump(messages.question(RTM_GETADDR, built(ifaddrmsg, [], family=0, prefixlen=24)))
         assert malformed.value.errno == errno.EINVAL
-        assert asked.dump(RTM_GETADDR, built(ifaddrmsg, [], family=0))
+        assert asked.dump(messages.question(RTM_GETADDR, built(ifaddrmsg, [], family=0)))
     finally:
         asked.close()
 
@@ -68,10 +68,10 @@ def test_a_torn_dump_is_asked_for_again(torn: int) -> None:
         answering = kernel.submit(answer)
         if torn == 10:
             with pytest.raises(OSError, match="kept changing") as given_up:
-                asked.dump(RTM_GETADDR, built(ifaddrmsg, [], family=0))
+                asked.dump(messages.question(RTM_GETADDR, built(ifaddrmsg, [], family=0)))
             assert given_up.value.errno == errno.EAGAIN
         else:
-            (message,) = asked.dump(RTM_GETADDR, built(ifaddrmsg, [], family=0))
+            (message,) = asked.dump(messages.question(RTM_GETADDR, built(ifaddrmsg, [], family=0)))
             assert Attributes(read(ifaddrmsg, message)).text("IFA_LOCAL") == "192.0.2.2"
         answering.result()
 

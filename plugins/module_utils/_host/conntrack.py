@@ -21,7 +21,7 @@ from .._plan.observed import Connection, Flow
 from .._plan.operations import Cut
 from .._spec.fields import IPAddress
 from . import netlink
-from .messages import Attributes, Message, read
+from .messages import Attributes, Message, question, read
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NAMED_BY = ("CTA_TUPLE_ORIG", "CTA_ID", "CTA_ZONE")
@@ -79,7 +79,7 @@ def tracked(conntrack: netlink.Socket, version: int, marks: Iterable[bytes] = (b
     """Those of one IP version in whose messages one of these strings of bytes stands. Raises OSError."""
     # Of a hundred thousand, few are concerned: only those are taken apart.
     concerned = re.compile(b"|".join(map(re.escape, marks)))
-    for message in conntrack.dump(_kind(IPCTNL_MSG_CT_GET), _message(version)):
+    for message in conntrack.dump(question(_kind(IPCTNL_MSG_CT_GET), _message(version))):
         if concerned.search(message):
             found = read(nfct_msg, message)
             if found["nfgen_family"] == _FAMILIES[version]:

@@ -17,10 +17,14 @@ _ONE_BY_ONE = 24
 
 
 class Table(Mapping[str, Link]):
-    """The links of the namespace by name; those that are asked for one by one are read one by one, many all at once."""
+    """The links of the namespace by name; those that are asked for one by one are read one by one, many all at once.
 
-    def __init__(self, links: Links) -> None:
+    ``expected``: how many will be asked for, if that is known.
+    """
+
+    def __init__(self, links: Links, expected: int = 0) -> None:
         self._links = links
+        self._one_by_one = _ONE_BY_ONE if expected < _ONE_BY_ONE else 0
         self._known: dict[str, Link | None] = {}
         self._names = {0: ""}
         self._whole = False
@@ -42,7 +46,7 @@ class Table(Mapping[str, Link]):
 
     def __getitem__(self, name: str) -> Link:
         if name not in self._known and not self._whole:
-            if len(self._known) < _ONE_BY_ONE and self._loopback_is_lo:
+            if len(self._known) < self._one_by_one and self._loopback_is_lo:
                 self._known[name] = self._read(name)
             else:
                 self._read_all()

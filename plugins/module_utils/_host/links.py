@@ -56,7 +56,17 @@ from .link_messages import (
     station_message,
 )
 from .memo import Memo
-from .messages import IN6_ADDR_GEN_MODE_NONE, LOOPBACK_IFINDEX, RT_TABLE_MAIN, RTEXT_FILTER_SKIP_STATS, Fixed, Message, RouteMessage, pruned
+from .messages import (
+    IN6_ADDR_GEN_MODE_NONE,
+    LOOPBACK_IFINDEX,
+    RT_TABLE_MAIN,
+    RTEXT_FILTER_SKIP_STATS,
+    Fixed,
+    Message,
+    RouteMessage,
+    pruned,
+    question,
+)
 
 _GONE = frozenset((errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT))
 _USUAL_PRIORITY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: IP6_RT_PRIO_USER}
@@ -65,9 +75,9 @@ _link_fields, _address_fields = Fixed(ifinfmsg), Fixed(ifaddrmsg)
 _neighbour_fields, _route_fields = Fixed(ndmsg), Fixed(rtmsg)
 
 
-_ALL_LINKS = new_message(ifinfmsg, {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS})
-_ALL_ADDRESSES = new_message(ifaddrmsg, family=socket.AF_UNSPEC)
-_MAIN_TABLE = new_message(rtmsg, family=socket.AF_UNSPEC, table=RT_TABLE_MAIN)
+_ALL_LINKS = question(RTM_GETLINK, new_message(ifinfmsg, {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS}))
+_ALL_ADDRESSES = question(RTM_GETADDR, new_message(ifaddrmsg, family=socket.AF_UNSPEC))
+_MAIN_TABLE = question(RTM_GETROUTE, new_message(rtmsg, family=socket.AF_UNSPEC, table=RT_TABLE_MAIN))
 
 
 class Links:
@@ -89,7 +99,7 @@ class Links:
         addresses: dict[int, list[str]] = {}
         for index, address in self.addresses():
             addresses.setdefault(index, []).append(address)
-        found = [self._facts(message) for message in self._socket.dump(RTM_GETLINK, _ALL_LINKS)]
+        found = [self._facts(message) for message in self._socket.dump(_ALL_LINKS)]
         names = {facts.ifindex: facts.shown for facts in found}
         stations: dict[int, list[str]] = {}
         for index, mac in self.stations() if ports else ():
@@ -218,7 +228,7 @@ class Links:
     def stations(self, port: int = 0) -> list[tuple[int, str]]:
         """Index of the port and MAC of what bridges were told to find behind their ports; ``port``: of this one alone."""
         found = []
-        for message in self._socket.dump(RTM_GETNEIGH, new_message(ndmsg, family=socket.AF_BRIDGE, ifindex=port)):
+        for message in self._socket.dump(question(RTM_GETNEIGH, new_message(ndmsg, family=socket.AF_BRIDGE, ifindex=port))):
             fixed = _neighbour_fields.of(message)
             # Of a bridge's entries: those that were told, and not those of the ports themselves (bridge(8): static, permanent).
             if fixed["state"] & NUD_NOARP and not fixed["state"] & NUD_PERMANENT and port in (0, fixed["ifindex"]):
@@ -266,7 +276,7 @@ class Links:
     def addresses(self) -> list[tuple[int, str]]:
         """Index of the link and address/length, or address/length peer address, of every address but link-local ones."""
         found = []
-        for message in self._socket.dump(RTM_GETADDR, _ALL_ADDRESSES):
+        for message in self._socket.dump(_ALL_ADDRESSES):
             fixed = _address_fields.of(message)
             if fixed["scope"] != rt_scope["link"]:
                 address = self._memo.meaning("address", pruned(ifaddrmsg, message), carried_address)
@@ -277,7 +287,7 @@ class Links:
     def _main_table(self, *, defaults: bool = False) -> list[RouteFacts]:
         """Of both families, and of no other that a kernel may have (MPLS); ``defaults``: those to everywhere alone."""
         found = []
-        for message in self._socket.dump(RTM_GETROUTE, _MAIN_TABLE):
+        for message in self._socket.dump(_MAIN_TABLE):
             fixed = _route_fields.of(message)
             if fixed["family"] in _USUAL_PRIORITY and not (defaults and fixed["dst_len"]):
                 facts = RouteFacts(*self._memo.meaning("route", pruned(RouteMessage, message), route_facts))

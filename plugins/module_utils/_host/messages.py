@@ -11,12 +11,12 @@ say in others: one RTA_ENCAP can keep pyroute2 from ever ending.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from itertools import count
 from typing import Any, NamedTuple
 
-from pyroute2.netlink import NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLM_F_REQUEST, nla, nlmsg
+from pyroute2.netlink import NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLM_F_DUMP, NLM_F_REQUEST, nla, nlmsg
 from pyroute2.netlink.nfnetlink import nfgen_msg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfbase, ifinfmsg, protinfo_bridge
@@ -179,44 +179,62 @@ def encoded(kind: int, message: Message, flags: int) -> Request:
     return Request(bytes(data), sequence)
 
 
+def question(kind: int, message: Message) -> Request:
+    """For a dump. ``kind``: such as RTM_GETLINK."""
+    return encoded(kind, message, NLM_F_DUMP)
+
+
+def attribute_bytes(message: Message) -> bytes:
+    """The attributes as they stand in messages."""
+    return encoded(0, message, 0).data[_fixed_size(message.kind) :]
+
+
 def pruned(kind: Any, message: bytes) -> bytes:
     """The message with the attributes alone that are used of its kind."""
     start = _fixed_size(kind)
-    left = b"".join(_pruned(message, start, len(message), _PRUNED[kind]))
+    left = _pruned(message, start, len(message), _PRUNED[kind])
     _length, *header = _header.unpack_from(message)
     return _header.pack(start + len(left), *header) + message[_header.size : start] + left
 
 
-def _pruned(data: bytes, start: int, end: int, wanted: Mapping[int, Any]) -> Iterator[bytes]:
-    while start + _attribute.size <= end:
-        length, code = _attribute.unpack_from(data, start)
-        if length < _attribute.size:
-            return
+def _pruned(data: bytes, start: int, end: int, wanted: Mapping[int, Any]) -> bytes:
+    unpack, least = _attribute.unpack_from, _attribute.size
+    left = []
+    while start + least <= end:
+        length, code = unpack(data, start)
+        if length < least:
+            break
         following = start + (length + 3 & ~3)
         if code & _KIND in wanted:
             within = wanted[code & _KIND]
             if within is None:
-                yield data[start:following]
+                left.append(data[start:following])
             else:
-                inner = b"".join(_pruned(data, start + _attribute.size, start + length, within))
-                yield _attribute.pack(_attribute.size + len(inner), code) + inner
+                inner = _pruned(data, start + least, start + length, within)
+                left.append(_attribute.pack(least + len(inner), code) + inner)
         start = following
+    return b"".join(left)
 
 
 @cache
 def _place(kind: Any, name: str) -> tuple[str, int]:
-    """Where a class of pyroute2 has this field, and as what."""
-    before = ""
+    """As what a class of pyroute2 has this field, and where."""
+    offset = 0
     for field, code in (*nlmsg.header, *kind.fields):
         if field == name:
-            break
-        before += code
-    return f"={code}", struct.calcsize(f"={before}")
+            return _plain(code), offset
+        offset += struct.calcsize(_plain(code))
+    raise KeyError(name)
 
 
 @cache
 def _fixed_size(kind: Any) -> int:
-    return struct.calcsize("=" + "".join(code for _name, code in (*nlmsg.header, *kind.fields)))
+    return sum(struct.calcsize(_plain(code)) for _name, code in (*nlmsg.header, *kind.fields))
+
+
+def _plain(code: str) -> str:
+    """Without the alignment that the compiler of Python would add; some are in network byte order."""
+    return code if code[0] in "<>!" else f"={code}"
 
 
 def body(message: bytes) -> bytes:

@@ -46,10 +46,10 @@ class Socket:
         """Have one thing done; returns what the kernel answers beside its consent. ``kind``: such as RTM_NEWLINK."""
         return self._exchange(encoded(kind, message, protocol.NLM_F_ACK | flags))[0]
 
-    def dump(self, kind: int, message: Message) -> list[bytes]:
+    def dump(self, question: Request) -> list[bytes]:
         """Every object's message; asked for again where the list changed while the kernel wrote it."""
         for _attempt in range(_ATTEMPTS):
-            found, whole = self._exchange(encoded(kind, message, protocol.NLM_F_DUMP))
+            found, whole = self._exchange(question)
             if whole:
                 return found
         raise OSError(errno.EAGAIN, "what the kernel lists kept changing while it was read")

@@ -17,7 +17,7 @@ from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES
 from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETOBJ, nft_chain_msg, nft_gen_msg
 
 from . import netlink
-from .messages import NF_DROP, NFT_OBJECT_COUNTER, SO_NETNS_COOKIE, Attributes, Message, ObjectMessage, read
+from .messages import NF_DROP, NFT_OBJECT_COUNTER, SO_NETNS_COOKIE, Attributes, Message, ObjectMessage, attribute_bytes, question, read
 
 FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
 """Those that see what is routed, by the number that linux/netfilter.h gives them."""
@@ -38,10 +38,13 @@ class Chain(NamedTuple):
     drops: bool = False
 
 
-def chains() -> list[Chain]:
-    """Those of the families that see what is routed, of everybody."""
+def chains(but: str = "") -> list[Chain]:
+    """Those of the families that see what is routed, of everybody; ``but``: tables of this name are left out."""
+    # There may be thousands of ours: they are told by the bytes that name their table, and not taken apart.
+    ours = attribute_bytes(Message(nft_chain_msg, (("NFTA_CHAIN_TABLE", but),)))
     with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as nftables:
-        found = [read(nft_chain_msg, message) for message in nftables.dump(_kind(NFT_MSG_GETCHAIN), Message(nft_chain_msg))]
+        messages = nftables.dump(question(_kind(NFT_MSG_GETCHAIN), Message(nft_chain_msg)))
+    found = [read(nft_chain_msg, message) for message in messages if not but or ours not in message]
     return [_chain(FAMILIES[item["nfgen_family"]], Attributes(item)) for item in found if item["nfgen_family"] in FAMILIES]
 
 
@@ -65,7 +68,7 @@ def counters(table: str) -> dict[str, int]:
     """Packets, by the name of each counter in tables of this name."""
     asked = Message(ObjectMessage, (("NFTA_OBJ_TABLE", table),))
     with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as nftables:
-        found = [Attributes(read(ObjectMessage, message)) for message in nftables.dump(_kind(NFT_MSG_GETOBJ), asked)]
+        found = [Attributes(read(ObjectMessage, message)) for message in nftables.dump(question(_kind(NFT_MSG_GETOBJ), asked))]
     return {
         item.text("NFTA_OBJ_NAME"): item.nested("NFTA_OBJ_DATA").number("NFTA_COUNTER_PACKETS")
         for item in found

@@ -15,6 +15,7 @@ from functools import cache
 from .._plan.forwarding import DROPIN
 from .._plan.observed import Debris, Lazy, Link, Listener, NetnsTarget, Observed, Pause, Pin, Route, SandboxView, Sysctl
 from .._plan.resolver import MARK, resolver_paths
+from .._plan.ruleset import NAME
 from .._spec.fields import IPAddress, sysctl_home
 from .._spec.sandbox import Sandbox
 from .._store import files, flows, leases, paths, records
@@ -27,13 +28,13 @@ from .processes import Census
 _RESOLVER_FILES = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
 
 
-def observe(machine: Machine, *, debris: bool = False) -> Observed:
-    """Everything a plan may need; what lies inside sandboxes is looked at when asked for."""
+def observe(machine: Machine, *, debris: bool = False, expected: int = 0) -> Observed:
+    """Everything a plan may need; what lies inside sandboxes is looked at when asked for. ``expected``: how many, if that is known."""
     networks = machine.records.networks()
     sandboxes = machine.records.sandboxes()
     shelves = leases.load()
-    links = Table(machine.host)
-    chains = Lazy(lambda _all: nf_tables.chains())
+    links = Table(machine.host, expected)
+    chains = Lazy(lambda _all: nf_tables.chains(but=NAME))
     routes = tuple((network, links.name_of(index)) for network, index in machine.host.destinations())
 
     resolvers = _resolvers()

@@ -15,7 +15,7 @@ from pyroute2.netlink.diag import SOCK_DIAG_BY_FAMILY, SS_CLOSE, SS_LISTEN, inet
 from .._plan.observed import Listener
 from .._spec.fields import IPAddress
 from . import netlink
-from .messages import Attributes, Message, read
+from .messages import Attributes, Message, question, read
 
 _NUMBERS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
 _STATES = {"tcp": SS_LISTEN, "udp": SS_CLOSE, "sctp": SS_LISTEN}
@@ -29,7 +29,7 @@ def listeners(protocol: str) -> tuple[Listener, ...]:
     found = []
     with contextlib.closing(netlink.Socket(NETLINK_SOCK_DIAG)) as diagnostics:
         for family in (socket.AF_INET, socket.AF_INET6):
-            for message in diagnostics.dump(SOCK_DIAG_BY_FAMILY, _question(family, protocol)):
+            for message in diagnostics.dump(question(SOCK_DIAG_BY_FAMILY, _asked(family, protocol))):
                 waiting = read(inet_diag_msg, message)
                 if waiting["idiag_sport"]:
                     only_v6 = bool(Attributes(waiting).number("INET_DIAG_SKV6ONLY"))
@@ -38,7 +38,7 @@ def listeners(protocol: str) -> tuple[Listener, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _question(family: int, protocol: str) -> Message:
+def _asked(family: int, protocol: str) -> Message:
     fixed = {"sdiag_family": family, "sdiag_protocol": int(_NUMBERS[protocol]), "idiag_states": 1 << _STATES[protocol]}
     return Message(inet_diag_req, fixed=(*fixed.items(), ("idiag_src", 0), ("idiag_dst", 0)))
 
