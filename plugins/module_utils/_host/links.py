@@ -61,9 +61,9 @@ from .messages import (
     LOOPBACK_IFINDEX,
     RT_TABLE_MAIN,
     RTEXT_FILTER_SKIP_STATS,
-    Fixed,
     Message,
     RouteMessage,
+    field,
     pruned,
     question,
 )
@@ -71,8 +71,9 @@ from .messages import (
 _GONE = frozenset((errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT))
 _USUAL_PRIORITY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: IP6_RT_PRIO_USER}
 
-_link_fields, _address_fields = Fixed(ifinfmsg), Fixed(ifaddrmsg)
-_neighbour_fields, _route_fields = Fixed(ndmsg), Fixed(rtmsg)
+_ifindex, _address_ifindex, _port_ifindex = field(ifinfmsg, "index"), field(ifaddrmsg, "index"), field(ndmsg, "ifindex")
+_address_scope, _neighbour_state = field(ifaddrmsg, "scope"), field(ndmsg, "state")
+_route_family, _route_length = field(rtmsg, "family"), field(rtmsg, "dst_len")
 
 
 _ALL_LINKS = question(RTM_GETLINK, new_message(ifinfmsg, {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS}))
@@ -229,10 +230,10 @@ class Links:
         """Index of the port and MAC of what bridges were told to find behind their ports; ``port``: of this one alone."""
         found = []
         for message in self._socket.dump(question(RTM_GETNEIGH, new_message(ndmsg, family=socket.AF_BRIDGE, ifindex=port))):
-            fixed = _neighbour_fields.of(message)
+            index, state = _port_ifindex(message), _neighbour_state(message)
             # Of a bridge's entries: those that were told, and not those of the ports themselves (bridge(8): static, permanent).
-            if fixed["state"] & NUD_NOARP and not fixed["state"] & NUD_PERMANENT and port in (0, fixed["ifindex"]):
-                found.append((fixed["ifindex"], self._memo.meaning("station", pruned(ndmsg, message), neighbour_mac)))
+            if state & NUD_NOARP and not state & NUD_PERMANENT and port in (0, index):
+                found.append((index, self._memo.meaning("station", pruned(ndmsg, message), neighbour_mac)))
         return found
 
     def add_address(self, link: str, address: str) -> None:
@@ -275,21 +276,19 @@ class Links:
 
     def addresses(self) -> list[tuple[int, str]]:
         """Index of the link and address/length, or address/length peer address, of every address but link-local ones."""
-        found = []
+        found, link_local = [], rt_scope["link"]
         for message in self._socket.dump(_ALL_ADDRESSES):
-            fixed = _address_fields.of(message)
-            if fixed["scope"] != rt_scope["link"]:
+            if _address_scope(message) != link_local:
                 address = self._memo.meaning("address", pruned(ifaddrmsg, message), carried_address)
                 if address:
-                    found.append((fixed["index"], address))
+                    found.append((_address_ifindex(message), address))
         return found
 
     def _main_table(self, *, defaults: bool = False) -> list[RouteFacts]:
         """Of both families, and of no other that a kernel may have (MPLS); ``defaults``: those to everywhere alone."""
         found = []
         for message in self._socket.dump(_MAIN_TABLE):
-            fixed = _route_fields.of(message)
-            if fixed["family"] in _USUAL_PRIORITY and not (defaults and fixed["dst_len"]):
+            if not (defaults and _route_length(message)) and _route_family(message) in _USUAL_PRIORITY:
                 facts = RouteFacts(*self._memo.meaning("route", pruned(RouteMessage, message), route_facts))
                 found += [facts] if facts.table == RT_TABLE_MAIN else []
         return found
@@ -302,7 +301,7 @@ class Links:
             message = self._one(name)
             if message is None:
                 return 0
-            self._indexes[name] = _link_fields.of(message)["index"]
+            self._indexes[name] = _ifindex(message)
         return self._indexes[name]
 
     def _known(self, name: str) -> int:

@@ -11,7 +11,7 @@ say in others: one RTA_ENCAP can keep pyroute2 from ever ending.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import count
 from typing import Any, NamedTuple
@@ -130,15 +130,11 @@ class Attributes:
         return Attributes(self.get(name))
 
 
-class Fixed:
-    """The part of a kind of messages that all of them have, for those that are not worth taking apart further."""
-
-    def __init__(self, kind: Any) -> None:
-        self._names = [name for name, code in kind.fields if "x" not in code]
-        self._layout = struct.Struct("=" + "".join(code for _name, code in (*nlmsg.header, *kind.fields)))
-
-    def of(self, message: bytes) -> dict[str, int]:
-        return dict(zip(self._names, self._layout.unpack_from(message)[len(nlmsg.header) :]))
+def field(kind: Any, name: str) -> Callable[[bytes], int]:
+    """Reads one number of the fixed part of such messages, for those that are not worth taking apart further."""
+    code, offset = _place(kind, name)
+    unpack = struct.Struct(code).unpack_from
+    return lambda message: int(unpack(message, offset)[0])
 
 
 class Message(NamedTuple):
@@ -218,13 +214,12 @@ def _pruned(data: bytes, start: int, end: int, wanted: Mapping[int, Any]) -> byt
 
 @cache
 def _place(kind: Any, name: str) -> tuple[str, int]:
-    """As what a class of pyroute2 has this field, and where."""
-    offset = 0
-    for field, code in (*nlmsg.header, *kind.fields):
-        if field == name:
-            return _plain(code), offset
+    """As what a class of pyroute2 has this field, and where; of the header, unless the kind has one of that name."""
+    places, offset = {}, 0
+    for known, code in (*nlmsg.header, *kind.fields):
+        places[known] = _plain(code), offset
         offset += struct.calcsize(_plain(code))
-    raise KeyError(name)
+    return places[name]
 
 
 @cache

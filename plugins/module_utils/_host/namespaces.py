@@ -30,9 +30,10 @@ def identity(path: str) -> Identity | None:
         status = os.stat(path)
     except OSError:
         return None
-    return (status.st_dev, status.st_ino) if status.st_dev == os.fstat(_home("net")).st_dev else None
+    return (status.st_dev, status.st_ino) if status.st_dev == host_identity("net")[0] else None
 
 
+@cache
 def host_identity(kind: str) -> Identity:
     status = os.fstat(_home(kind))
     return status.st_dev, status.st_ino
@@ -46,7 +47,8 @@ def entered(paths: Mapping[str, str]) -> Iterator[None]:
         _home(kind)
     try:
         for kind, fd in fds.items():
-            if (os.fstat(fd).st_dev, os.fstat(fd).st_ino) == host_identity(kind):
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) == host_identity(kind):
                 raise NotOurs(f"{paths[kind]} is the host's own {kind} namespace, which is never touched")
             syscalls.setns(fd, syscalls.CLONE[kind])
         yield
