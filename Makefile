@@ -8,6 +8,7 @@ help:
 	@echo "make setup             install what the tests need, here and (as root) with apt-get"
 	@echo "make test              run every check, two at a time; make test PART=unit runs one, PART='unit docs' two"
 	@echo "make bench             how fast it is, beside podman, CNI plugins and scripts (as root, ten minutes)"
+	@echo "make bench BEFORE=REF  the same, and how fast it was at that commit, in turns"
 	@echo "make demo              a tour on a throw-away host of its own; this machine is not touched"
 	@echo "make clean             remove what the others made"
 
@@ -19,7 +20,7 @@ test: setup
 
 bench: setup
 	@scripts/setup --bench
-	@.venv/bin/python tests/benchmarks/bench.py
+	@BEFORE=$(BEFORE) .venv/bin/python tests/benchmarks/bench.py
 
 demo:
 	@scripts/demo

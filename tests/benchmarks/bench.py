@@ -63,21 +63,21 @@ class Bench:
                 continue
             self.say(f"{name}: {column}")
             self._machine.engine(["rest", count])
-            if column == "engine":
+            if column in self._machine.engines:
                 steps = [["create", 0, count], ["rest", count], ["create", 0, count], ["rest", count], ["remove", 0, count]]
-                made, _rest, again, _rest, gone, _absent = self._timed(*steps, ["network", "absent"])
+                made, _rest, again, _rest, gone, _absent = self._timed(*steps, ["network", "absent"], column=column)
             elif column == "ansible":
                 made, again, gone = self._through_ansible(count)
             else:
                 made, gone = self._machine.run(PROGRAMS[column], column, str(count))
             self.note(f"create {name}", column, made)
-            if column in ("engine", "ansible"):
+            if column in (*self._machine.engines, "ansible"):
                 self.note(f"no-op over {name}", column, again)
             self.note(f"remove {name}", column, gone)
 
-    def _timed(self, *steps: list[Any]) -> list[float]:
+    def _timed(self, *steps: list[Any], column: str = "engine") -> list[float]:
         """The seconds of each, beside a network."""
-        return self._machine.engine(["rest"], *NETWORK, *steps)[1 + len(NETWORK) :]
+        return self._machine.engine(["rest"], *NETWORK, *steps, column=column)[1 + len(NETWORK) :]
 
     def _through_ansible(self, count: int) -> tuple[float, float, float]:
         wanted = [{"name": f"pod-{number}", "network": "bench0"} for number in range(count)]
@@ -116,23 +116,23 @@ class Bench:
         next(times)
         self.note(f"drift check of {MANY} pods", "engine", next(times))
 
-    def policies(self) -> None:
+    def policies(self, column: str) -> None:
         """Loading, once more, and lifting; and published ports."""
-        self.say("policies and ports")
+        self.say(f"policies and ports: {column}")
         steps: list[list[Any]] = [["create", 0, 200], ["rest"]]
         for count, targets in POLICIES:
             steps += [["policy", count, targets], ["policy", count, targets], ["policy", 0, targets]]
         for ports in PORTS:
             steps += [["publish", ports], ["publish", 0]]
         steps += [["remove", 0, 200], ["network", "absent"], ["rest"]]
-        times = iter(self._timed(*steps)[2:])
+        times = iter(self._timed(*steps, column=column)[2:])
         for count, targets in POLICIES:
             row = f"policy of {count:,} on {targets} pod{'s' if targets > 1 else ''}".replace(",", " ")
-            self.note(row, "engine", next(times))
-            self.note(f"{row}, no-op", "engine", next(times))
+            self.note(row, column, next(times))
+            self.note(f"{row}, no-op", column, next(times))
             next(times)
         for ports in PORTS:
-            self.note(f"publish {ports} ports", "engine", next(times))
+            self.note(f"publish {ports} ports", column, next(times))
             next(times)
 
     def rivals_ports(self) -> None:
@@ -142,12 +142,13 @@ class Bench:
                 self._machine.engine(["rest"])
                 self.note(f"publish {ports} ports", column, self._machine.run(PROGRAMS[column], f"{column}-ports", str(ports))[0])
 
-    def leases(self) -> None:
-        self.say("leases")
+    def leases(self, column: str) -> None:
+        self.say(f"leases: {column}")
+        self._machine.forget_leases()
         few, many = [["lease", at, 1] for at in range(9, 14)], [["lease", at, 1] for at in range(9999, 10_004)]
-        times = self._machine.engine(["lease", 0, 9], ["rest"], *few, ["lease", 14, 9985], ["rest"], *many)
-        self.note("the 10th lease", "engine", *times[2:7])
-        self.note("the 10 000th lease", "engine", *times[9:])
+        times = self._machine.engine(["lease", 0, 9], ["rest"], *few, ["lease", 14, 9985], ["rest"], *many, column=column)
+        self.note("the 10th lease", column, *times[2:7])
+        self.note("the 10 000th lease", column, *times[9:])
 
     def traffic(self) -> None:
         self.say("traffic")
@@ -168,14 +169,16 @@ class Bench:
             self.say(f"round {number + 1} of {ROUNDS}")
             for size in SIZES:
                 most = SLOW_ROUNDS if size == SIZES[-1] else {}
-                self.pods(size, ("engine", "ansible", *(item for item in RIVALS if number < most.get(item, ROUNDS))))
-            self.pods(MANY, ("engine", *(["ansible"] if not number else []), "floor"))
+                self.pods(size, (*self._machine.engines, "ansible", *(item for item in RIVALS if number < most.get(item, ROUNDS))))
+            self.pods(MANY, (*self._machine.engines, *(["ansible"] if not number else []), "floor"))
             self.links()
-            self.policies()
+            for column in self._machine.engines:
+                self.policies(column)
             if number:
                 self.growth()
         self.rivals_ports()
-        self.leases()
+        for column in self._machine.engines:
+            self.leases(column)
         self.traffic()
         self.memory()
 
@@ -185,8 +188,9 @@ class Bench:
 
 
 def main() -> int:
+    """``BEFORE``, in the environment: a commit whose engine is measured in turns with this one."""
     OUT.mkdir(parents=True, exist_ok=True)
-    with Machine() as machine:
+    with Machine(os.environ.get("BEFORE", "")) as machine:
         bench = Bench(machine)
         bench.everything()
         lines = _written(bench.results, machine.missing)
@@ -199,7 +203,7 @@ def main() -> int:
 def _written(results: dict[str, dict[str, list[float]]], missing: dict[str, str]) -> list[str]:
     """Table, chart and all that was measured, on disk; what came of the ratios, line by line."""
     ratios = report.ratios(results)
-    lines = report.targets(ratios, _before())
+    lines = [*report.targets(ratios, _before()), *report.compared(results)]
     found = {
         "machine": {"kernel": platform.release(), "cpus": os.cpu_count(), "cpu": _cpu(), "python": platform.python_version()},
         "missing": missing,

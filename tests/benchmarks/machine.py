@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,18 @@ LAB = ROOT / "molecule" / "lab" / "run"
 HOST, ADDRESS = "bench", "10.231.9.1"
 TREES = ("containers", "peers", "libraries")
 _THERE = "/opt/bench"
+_BEFORE = "/opt/before"
+_CODE = ("plugins", "tests/benchmarks/inside")
 _PEERS = {"podman": "/usr/bin/podman", "cni": "/usr/lib/cni/bridge"}
 
 
 class Machine:
-    """Up within ``with``. ``missing``: rivals that are not installed, and why."""
+    """Up within ``with``. ``missing``: rivals that are not installed, and why; ``before``: a commit to compare with."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: str = "") -> None:
         self.missing: dict[str, str] = {}
+        self.engines = ("engine", "before") if before else ("engine",)
+        self._before = before
         self._inventory = ROOT / ".cache" / "bench" / "inventory"
 
     def __enter__(self) -> Machine:
@@ -38,6 +43,8 @@ class Machine:
             archive.add(ROOT / "plugins", f"{_THERE}/ansible_collections/podnet/linux/plugins")
             archive.add(ROOT / "tests" / "benchmarks" / "inside", f"{_THERE}/inside")
         subprocess.run([LAB, "exec", HOST, "tar", "-C", "/", "-xf", "-"], input=data.getvalue(), check=True)
+        if self._before:
+            self._bring(self._before)
         for peer, program in _PEERS.items():
             if subprocess.run([LAB, "exec", HOST, "test", "-x", program], check=False).returncode:
                 self.missing[peer] = f"{program} is not there"
@@ -49,17 +56,33 @@ class Machine:
     def __exit__(self, *_error: object) -> None:
         subprocess.run([LAB, "down", HOST], check=True)
 
-    def run(self, program: str, *arguments: str) -> Any:
+    def _bring(self, commit: str) -> None:
+        """Its engine, and its own way of calling it."""
+        with tempfile.TemporaryDirectory() as directory:
+            archive = subprocess.run(["git", "-C", ROOT, "archive", commit, *_CODE], check=True, stdout=subprocess.PIPE).stdout
+            subprocess.run(["tar", "-C", directory, "-xf", "-"], input=archive, check=True)
+            data = io.BytesIO()
+            with tarfile.open(fileobj=data, mode="w") as both:
+                both.add(Path(directory) / "plugins", f"{_BEFORE}/ansible_collections/podnet/linux/plugins")
+                both.add(Path(directory) / "tests" / "benchmarks" / "inside", f"{_BEFORE}/inside")
+        subprocess.run([LAB, "exec", HOST, "tar", "-C", "/", "-xf", "-"], input=data.getvalue(), check=True)
+
+    def forget_leases(self) -> None:
+        """Of free-standing pools: whoever leases next begins anew."""
+        subprocess.run([LAB, "exec", HOST, "rm", "-rf", "/var/lib/podnet/pools", "/var/lib/podnet/leases"], check=True)
+
+    def run(self, program: str, *arguments: str, there: str = _THERE) -> Any:
         """What one of the programs in ``inside`` prints, which run there."""
-        argv = ["env", f"PYTHONPATH={_THERE}", "/usr/bin/python3", f"{_THERE}/inside/{program}", *arguments]
+        argv = ["env", f"PYTHONPATH={there}", "/usr/bin/python3", f"{there}/inside/{program}", *arguments]
         done = subprocess.run([LAB, "exec", HOST, *argv], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{program} {' '.join(arguments)[:200]} failed on the host")
         return json.loads(done.stdout.splitlines()[-1])
 
-    def engine(self, *operations: list[Any]) -> list[float]:
-        """Seconds of each."""
-        return [float(seconds) for seconds in self.run("engine.py", json.dumps(operations))]
+    def engine(self, *operations: list[Any], column: str = "engine") -> list[float]:
+        """Seconds of each; ``column``: of this engine, or of the one "before"."""
+        there = _BEFORE if column == "before" else _THERE
+        return [float(seconds) for seconds in self.run("engine.py", json.dumps(operations), there=there)]
 
     def ansible(self, module: str, **options: Any) -> float:
         """Seconds of a task, from the command line to its end."""

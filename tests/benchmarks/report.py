@@ -49,6 +49,13 @@ def targets(found: Mapping[str, float], before: Mapping[str, float]) -> list[str
     return lines
 
 
+def compared(results: Results) -> list[str]:
+    """One line for each row that another commit was measured in too, in turns."""
+    rows = {row: cells for row, cells in results.items() if cells.get("engine") and cells.get("before")}
+    medians = {row: [statistics.median(cells[column]) for column in ("engine", "before")] for row, cells in rows.items()}
+    return [f"{row}, against the commit before: {now / before:.2f}" for row, (now, before) in medians.items()]
+
+
 def profiles(found: Mapping[str, Mapping[str, float]]) -> str:
     """Markdown: of one run of each row the milliseconds, and what takes most of them."""
     lines = ["| | ms | where they go |", "|---|---:|---|"]
@@ -61,7 +68,9 @@ def profiles(found: Mapping[str, Mapping[str, float]]) -> str:
 
 def chart(results: Results, missing: Mapping[str, str]) -> str:
     """SVG: what one of 200 pods takes, column by column, on a logarithmic scale; what is missing, by name."""
-    cells = {column: statistics.median(times) * 1000 / 200 for column, times in results.get(_CHARTED, {}).items() if times}
+    cells = {
+        column: statistics.median(times) * 1000 / 200 for column, times in results.get(_CHARTED, {}).items() if times and column in COLUMNS
+    }
     scale = (_WIDTH - _LEFT - 90) / max([_log(value) for value in cells.values()] + [0.1])
     bars = []
     for number, (column, value) in enumerate(sorted(cells.items(), key=lambda item: item[1])):
