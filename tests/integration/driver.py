@@ -26,7 +26,7 @@ from ansible_collections.podnet.linux.plugins.module_utils._engine import (
     run_sandboxes,
 )
 from ansible_collections.podnet.linux.plugins.module_utils._errors import PodnetError
-from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink, nf_tables, programs
+from ansible_collections.podnet.linux.plugins.module_utils._host import conntrack, namespaces, netlink, nf_tables, programs, sockets
 from ansible_collections.podnet.linux.plugins.module_utils._host.link_table import Table
 from ansible_collections.podnet.linux.plugins.module_utils._host.links import Links
 from ansible_collections.podnet.linux.plugins.module_utils._leasing import run_allocations
@@ -63,6 +63,8 @@ def answer(scenario: dict[str, Any]) -> Any:
     if scenario.get("connections"):
         with closing(netlink.Socket(NETLINK_NETFILTER)) as asked:
             return [asdict(entry[0]) for version in (4, 6) for entry in conntrack.tracked(asked, version)]
+    if scenario.get("listeners"):
+        return [item for protocol in ("tcp", "udp", "sctp") for item in sockets.listeners(protocol)]
     if scenario.get("chains"):
         return [nf_tables.chains(), nf_tables.chains(but="podnet")]
     if scenario.get("transactions"):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine reads from rtnetlink is what iproute2 reads from it."""
+"""What the engine reads from the kernel is what iproute2 and conntrack read from it."""
 
 from __future__ import annotations
 
@@ -138,3 +138,57 @@ def test_routes(host: Host) -> None:
 
 def test_a_host_on_which_no_route_was_ever_set(host: Host) -> None:
     assert host.drive({"links": True})["default_routes"] == []
+
+
+LISTEN = """
+import socket, sys, time
+kept = []
+for family, kind, address, port, only in (
+    (2, 1, "127.0.0.1", 7001, 0), (2, 1, "0.0.0.0", 7002, 0), (10, 1, "::1", 7003, 0), (10, 1, "::", 7004, 0), (10, 1, "::", 7005, 1),
+    (2, 2, "127.0.0.1", 7006, 0), (10, 2, "::", 7007, 0), (10, 1, "::ffff:127.0.0.1", 7008, 0),
+):
+    kept.append(socket.socket(family, kind))
+    if family == 10:
+        kept[-1].setsockopt(41, 26, only)
+    kept[-1].bind((address, port))
+    if kind == 1:
+        kept[-1].listen()
+# These wait for nobody.
+kept += [socket.create_connection(("127.0.0.1", 7001)), socket.socket(2, 2)]
+kept[-1].connect(("127.0.0.1", 7006))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_listeners(host: Host) -> None:
+    waiting = host.start("python3", "-c", LISTEN)
+    assert waiting.stdout is not None and waiting.stdout.readline() == "ready\n"
+    seen = {(item["protocol"], item["port"]): sorted(item["addresses"]) for item in map(as_told, host.drive({"listeners": True}))}
+    told: dict[tuple[str, int], list[str]] = {}
+    for line in host.sh("ss -Htuln").splitlines():
+        protocol, _state, _received, _sent, local, *_rest = line.split()
+        address, _colon, port = local.rpartition(":")
+        address = address.strip("[]").removeprefix("::ffff:")
+        told[protocol, int(port)] = ["0.0.0.0", "::"] if address == "*" else [address]
+    assert seen == told and len(seen) == 8
+
+
+def as_told(listener: list[Any]) -> dict[str, Any]:
+    return dict(zip(("protocol", "addresses", "port"), listener))
+
+
+def test_connections(host: Host) -> None:
+    """What is read of each, and that what names it is enough to have it forgotten."""
+    host.sh("nft 'table inet t { chain o { type filter hook output priority 0; ct state new accept; }; }'")
+    waiting = host.start("python3", "-c", LISTEN)
+    assert waiting.stdout is not None and waiting.stdout.readline() == "ready\n"
+    host.run("python3", "-c", "import socket; socket.create_connection(('::1', 7003)); socket.socket(10, 2).sendto(b'x', ('::1', 7007))")
+    host.sh("ping -c 1 -q 127.0.0.1; ping -c 1 -q ::1")
+    seen = sorted((item["protocol"], item["sender"], item["target"], item["port"]) for item in host.drive({"connections": True}))
+    told = []
+    for family in ("ipv4", "ipv6"):
+        for line in host.sh(f"conntrack -L -f {family} 2>/dev/null").splitlines():
+            words = dict(word.split("=") for word in reversed(line.split()) if "=" in word)
+            told.append((int(line.split()[1]), words["src"], words["dst"], int(words.get("dport", 0))))
+    assert seen == sorted(told) and {item[0] for item in seen} >= {1, 6, 17, 58}
