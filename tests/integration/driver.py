@@ -64,7 +64,7 @@ def answer(scenario: dict[str, Any]) -> Any:
         with closing(netlink.Socket(NETLINK_NETFILTER)) as asked:
             return [asdict(entry[0]) for version in (4, 6) for entry in conntrack.tracked(asked, version)]
     if scenario.get("listeners"):
-        return [item for protocol in ("tcp", "udp", "sctp") for item in sockets.listeners(protocol)]
+        return [asdict(item) for protocol in ("tcp", "udp", "sctp") for item in sockets.listeners(protocol)]
     if scenario.get("chains"):
         return [nf_tables.chains(), nf_tables.chains(but="podnet")]
     if scenario.get("transactions"):

@@ -164,7 +164,7 @@ time.sleep(60)
 def test_listeners(host: Host) -> None:
     waiting = host.start("python3", "-c", LISTEN)
     assert waiting.stdout is not None and waiting.stdout.readline() == "ready\n"
-    seen = {(item["protocol"], item["port"]): sorted(item["addresses"]) for item in map(as_told, host.drive({"listeners": True}))}
+    seen = {(item["protocol"], item["port"]): sorted(item["addresses"]) for item in host.drive({"listeners": True})}
     told: dict[tuple[str, int], list[str]] = {}
     for line in host.sh("ss -Htuln").splitlines():
         protocol, _state, _received, _sent, local, *_rest = line.split()
@@ -172,10 +172,6 @@ def test_listeners(host: Host) -> None:
         address = address.strip("[]").removeprefix("::ffff:")
         told[protocol, int(port)] = ["0.0.0.0", "::"] if address == "*" else [address]
     assert seen == told and len(seen) == 8
-
-
-def as_told(listener: list[Any]) -> dict[str, Any]:
-    return dict(zip(("protocol", "addresses", "port"), listener))
 
 
 def test_connections(host: Host) -> None:
