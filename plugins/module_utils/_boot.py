@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _restored(*, check: bool, lock_timeout: float, rules_only: bool) -> Restored:
-    """Raises PodnetError and OSError, MissingDependency before anything that needs the libraries is imported."""
+    """Raise PodnetError and OSError; MissingDependency before any import that needs the libraries."""
     try:
         require(PYROUTE2, NETADDR)
     except MissingDependency:

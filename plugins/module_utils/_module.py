@@ -19,7 +19,7 @@ from ._unpacked import prefer_unpacked
 PYTHON_OLDEST = (3, 9)
 
 LIBRARIES = (PYROUTE2, NETADDR)
-"""What most modules need."""
+"""The libraries that most modules need."""
 
 LOCK_ARGUMENTS: dict[str, Any] = {"lock_timeout": {"type": "float", "default": 30.0}}
 
@@ -64,7 +64,7 @@ class PodnetModule(AnsibleModule):  # type: ignore[misc]  # ansible-core ships n
 def run(module: AnsibleModule, runner: Callable[[AnsibleModule], Mapping[str, Any]], needs: Sequence[Library] = LIBRARIES) -> None:
     """Call the runner and leave with its result, or with its failure as ``msg`` and ``reason``.
 
-    The runner imports the engine, which is sure to find the libraries that it ``needs``.
+    The runner imports the engine. ``needs``: the libraries that the engine imports.
     """
     try:
         _require_python()
@@ -171,7 +171,7 @@ def _item(item: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require_libraries(module: AnsibleModule, needs: Sequence[Library]) -> None:
-    """Where this Python lacks them, go on in the virtual environment that the role podnet.linux.host has made."""
+    """Restart the module in the virtual environment of the role podnet.linux.host if this interpreter lacks a library."""
     try:
         require(*needs)
     except MissingDependency:

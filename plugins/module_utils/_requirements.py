@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Python packages that the engine needs beside its own code: found, checked, and loaded only as far as they are used."""
+"""Find, check and load the Python packages that the engine depends on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
@@ -18,7 +19,7 @@ from ._errors import MissingDependency
 
 
 class Library(NamedTuple):
-    """A package on PyPI. ``oldest``: the first release that will do; ``distribution``: what Debian and Fedora call it."""
+    """A package on PyPI. ``oldest``: the oldest supported release; ``distribution``: its name in Debian and Fedora."""
 
     name: str
     oldest: tuple[int, ...]
@@ -29,29 +30,34 @@ class Library(NamedTuple):
 PYROUTE2 = Library("pyroute2", (0, 7, 2), "pyroute2.config.version", "python3-pyroute2")
 NETADDR = Library("netaddr", (0, 8, 0), "netaddr", "python3-netaddr")
 
-
 VENV = "/opt/podnet/venv"
 VENV_PYTHON = f"{VENV}/bin/python"
-"""Made by the role podnet.linux.host where the distribution's packages will not do."""
+"""The role podnet.linux.host installs it where the packages of the distribution are missing or too old."""
 
 
 def is_roots_alone(path: str) -> bool:
-    """Whether the file is there, and nobody but root can change it or put another one in its place."""
+    """Return whether the path exists, and only root can change or replace it: the file, its target, and all directories above."""
     try:
-        while True:
-            status = os.lstat(path)
-            # The mode of a symbolic link says nothing.
-            if status.st_uid or (status.st_mode & 0o022 and not stat.S_ISLNK(status.st_mode)):
-                return False
-            if path == "/":
-                return True
-            path = os.path.dirname(path)
+        return all(_is_roots(item) for item in (*_with_parents(path), *_with_parents(os.path.realpath(path))))
     except OSError:
         return False
 
 
+def _with_parents(path: str) -> Iterator[str]:
+    while path != "/":
+        yield path
+        path = os.path.dirname(path)
+    yield path
+
+
+def _is_roots(path: str) -> bool:
+    status = os.lstat(path)
+    # The mode of a symbolic link has no meaning (symlink(7)).
+    return status.st_uid == 0 and (stat.S_ISLNK(status.st_mode) or not status.st_mode & 0o022)
+
+
 def require(*libraries: Library) -> None:
-    """Raises MissingDependency, with the version found and what to do, where one is missing or too old."""
+    """Raise MissingDependency if a library is missing or too old; the message states the version found and the remedy."""
     for library in libraries:
         found = _version(library)
         if found is None or _numbers(found) < library.oldest:
@@ -66,8 +72,8 @@ def require(*libraries: Library) -> None:
 def message_classes() -> None:
     """Make the modules of pyroute2 importable one by one.
 
-    ``import pyroute2`` imports all of them, with asyncio, multiprocessing and a database: a hundred milliseconds, for
-    some classes of which the description of messages is no more than a few. Who asks the package for anything else gets it.
+    ``import pyroute2`` imports all of them, and asyncio, multiprocessing and sqlite3: 100 ms. The engine needs the message
+    classes only: 15 ms. The rest of the package is imported when another attribute of it is used (PEP 562).
     """
     spec = None
     with suppress(ImportError):
@@ -77,7 +83,7 @@ def message_classes() -> None:
     package, loader = module_from_spec(spec), spec.loader
 
     def complete(name: str) -> Any:
-        """What the package has no attribute for yet (PEP 562): a module of it is left to the import system."""
+        """Import the whole package for an attribute, unless the attribute is a submodule, which Python then imports itself."""
         if name.startswith("__") or find_spec(f"{PYROUTE2.name}.{name}") is not None:
             raise AttributeError(name)
         vars(package).pop("__getattr__", None)
@@ -89,14 +95,14 @@ def message_classes() -> None:
 
 
 def _version(library: Library) -> str | None:
-    """None where Python finds no such package."""
+    """Return the installed version; None if Python does not find the package."""
     if library is PYROUTE2:
         message_classes()
     with suppress(ImportError):
         return str(import_module(library.version_in).__version__)
     if library.version_in == library.name:
         return None
-    # Debian's pyroute2 leaves that file out. What installs packages notes their versions beside them.
+    # Debian's pyroute2 has no such module. The metadata directory beside the package states the version too.
     with suppress(ImportError, ValueError, OSError):
         origin = getattr(find_spec(library.name), "origin", None) or ""
         for name in os.listdir(os.path.dirname(os.path.dirname(origin))):
@@ -107,6 +113,6 @@ def _version(library: Library) -> str | None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """0.7.2.post1 as (0, 7, 2)."""
+    """Return (0, 7, 2) for 0.7.2.post1."""
     match = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(number) for number in match[0].split(".")) if match else ()

@@ -23,7 +23,7 @@ from ._store import lock, paths
 
 Result = dict[str, Any]
 _MANY = 16
-"""Sandboxes of which the next run takes notably longer to take apart what the kernel says."""
+"""From this number of sandboxes on, decoding takes a notable part of the next run."""
 
 
 @dataclass
@@ -87,17 +87,17 @@ class Session:
             return self.planned
         self._observed = self._look(self.machine)
         draft = self.draft()
-        self._meet(draft, plan)
+        self._warm_memo(draft, plan)
         return draft
 
-    def _meet(self, draft: Draft, plan: Plan) -> None:
-        """Look at many sandboxes that were changed now, since the next run over them knows then what the kernel says of them."""
+    def _warm_memo(self, draft: Draft, plan: Plan) -> None:
+        """Decode links and routes of the changed sandboxes, if they are many, so that the next run finds them in the memo."""
         changed = plan.changes_of("sandbox")
         if len(changed) >= _MANY:
             dict(draft.observed.links)
             for sandbox in draft.sandboxes.values():
                 if sandbox.name in changed and sandbox.has_net:
-                    self.machine.meet(sandbox.id)
+                    self.machine.warm_memo(sandbox.id)
             with suppress(OSError):
                 self.machine.memo.save()
 

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine's sources, unpacked once on the node, so that Python keeps their bytecode (PEP 3147).
+"""Unpack the engine's sources once on the managed node, so that Python caches their bytecode (PEP 3147).
 
-Ansible brings them in an archive with each task, out of which Python compiles 12 000 lines anew. The directory saves time, and
-nothing depends on it. It is named by what the archive says of its content, and by the boot: what a power cut left is not used.
+Ansible sends the sources as an archive with each task, and Python compiles 12 000 lines from it each time. The directory is only
+a cache. Its name is a digest of the archive's directory and of the boot id, so that files which a power cut truncated are not used.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ._requirements import is_roots_alone
 HOME = "/var/cache/podnet"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _OLD = 24 * 3600.0
-"""Seconds after which sources go, when those of another module or release come."""
+"""Seconds. Older directories are removed when another one is created."""
 
 
 def prefer_unpacked(*, check: bool) -> None:
-    """Import what is not imported yet from the directory, which is made first where there is none; ``check``: write nothing."""
-    # Where check mode finds the directory, Python would write bytecode into it.
+    """Import further modules from the directory, and create it if it is missing; ``check``: write nothing."""
+    # Python would write bytecode into an existing directory.
     sys.dont_write_bytecode = sys.dont_write_bytecode or check
     loader = getattr(__spec__, "loader", None)
     if os.geteuid() or not isinstance(loader, zipimport.zipimporter):
@@ -49,7 +49,7 @@ def prefer_unpacked(*, check: bool) -> None:
 
 
 def _unpack(archive: zipfile.ZipFile, sources: dict[str, str], directory: str) -> None:
-    """All of it or nothing: others may look at the same time, and this may be killed. Raises OSError."""
+    """Create the directory atomically: other runs may use it at the same time, and this one may be killed. Raise OSError."""
     os.makedirs(HOME, mode=0o755, exist_ok=True)
     if not is_roots_alone(HOME):
         return
@@ -68,7 +68,7 @@ def _unpack(archive: zipfile.ZipFile, sources: dict[str, str], directory: str) -
 
 
 def _remove_old() -> None:
-    """Of other releases, and what killed runs left."""
+    """Remove directories of other releases and of killed runs."""
     for item in os.scandir(HOME):
         if item.stat(follow_symlinks=False).st_mtime < time.time() - _OLD:
             shutil.rmtree(item.path, ignore_errors=True)

@@ -77,7 +77,7 @@ OPTIONS: dict[str, Any] = {
 
 def main() -> None:
     module = PodnetModule(argument_spec=OPTIONS, supports_check_mode=True)
-    # What is installed needs them; what goes does not.
+    # The program needs the libraries; its removal does not.
     run(module, _install, needs=LIBRARIES if module.params["state"] == "present" else ())
 
 

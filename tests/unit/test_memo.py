@@ -26,7 +26,7 @@ class Run:
     def look(self, numbers: range, kind: str = "link", header: bytes = HEADER) -> None:
         for number in numbers:
             message = header + number.to_bytes(4, "big")
-            assert self.memo.meaning(kind, message, self._take_apart) == [kind, number]
+            assert self.memo.decoded(kind, message, self._take_apart) == [kind, number]
 
     def _take_apart(self, message: bytes) -> list[object]:
         self.apart.append(message)
@@ -87,7 +87,7 @@ def test_what_is_no_such_file_is_made_anew(kept: Path, text: str) -> None:
 def test_kinds_are_apart(kept: Path) -> None:
     run = Run()
     run.look(range(3))
-    assert run.memo.meaning("route", HEADER + bytes(4), lambda _message: "other") == "other"
+    assert run.memo.decoded("route", HEADER + bytes(4), lambda _message: "other") == "other"
 
 
 def test_what_was_not_met_for_long_goes(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,7 +219,7 @@ def _note_flows(operation: ops.NoteFlows, machine: Machine) -> None:
 
 @perform.register
 def _flush_conntrack(operation: ops.FlushConntrack, machine: Machine) -> None:
-    # What talks netlink is imported by those who do: leases are performed without.
+    # Imported on use: operations on leases do not need pyroute2.
     from . import conntrack
 
     conntrack.cut(operation.cuts)

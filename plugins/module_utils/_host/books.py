@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looking, for those who only lease."""
+"""Observe what runs for leases alone need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .machine import Machine
 
 
 def observe_books(machine: Machine, *, host: bool) -> Observed:
-    """What leasing alone depends on. ``host``: with what is root's, networks and sandboxes."""
+    """Return pools, leases and addresses of the host; ``host``: networks and sandboxes too, which only root can read."""
     return Observed(
         networks=machine.records.networks() if host else {},
         sandboxes=machine.records.sandboxes() if host else Known(),

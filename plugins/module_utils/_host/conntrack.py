@@ -28,7 +28,7 @@ _NAMED_BY = ("CTA_TUPLE_ORIG", "CTA_ID", "CTA_ZONE")
 
 
 class Entry(NamedTuple):
-    """A connection, from where it is answered, and what names it to the kernel."""
+    """A connection, the source of its replies, and the attributes that identify it for deletion."""
 
     connection: Connection
     answered: tuple[IPAddress, int]
@@ -76,8 +76,8 @@ def forget(gone: Collection[IPAddress]) -> None:
 
 
 def tracked(conntrack: netlink.Socket, version: int, marks: Iterable[bytes] = (b"",)) -> Iterator[Entry]:
-    """Those of one IP version in whose messages one of these strings of bytes stands. Raises OSError."""
-    # Of a hundred thousand, few are concerned: only those are taken apart.
+    """Yield the connections of one IP version whose messages contain one of these byte strings. Raise OSError."""
+    # Decoding all of a large table takes seconds: only candidates are decoded.
     concerned = re.compile(b"|".join(map(re.escape, marks)))
     for message in conntrack.dump(question(_kind(IPCTNL_MSG_CT_GET), _message(version))):
         if concerned.search(message):
@@ -87,7 +87,7 @@ def tracked(conntrack: netlink.Socket, version: int, marks: Iterable[bytes] = (b
 
 
 def _forget(marks: Mapping[int, Collection[bytes]], wanted: Callable[[Connection, tuple[IPAddress, int]], bool]) -> None:
-    """``marks``: by IP version, what stands in the messages of all that are wanted."""
+    """Delete entries. ``marks``: by IP version, byte strings of which each such entry contains one."""
     with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as conntrack:
         for version in sorted(marks):
             for entry in tracked(conntrack, version, marks[version]):
@@ -119,7 +119,7 @@ def _message(version: int, words: Iterable[tuple[str, Any]] = ()) -> Message:
 
 
 def _packed(addresses: Iterable[IPAddress]) -> dict[int, set[bytes]]:
-    """By IP version, as they stand in messages."""
+    """Return the encoded addresses by IP version."""
     found: dict[int, set[bytes]] = {}
     for address in addresses:
         found.setdefault(address.version, set()).add(address.packed)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which namespaces and which process a sandbox has, by what was last recorded of them."""
+"""Recorded identities of the namespaces and of the pause process of a sandbox."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .machine import Machine, pin
 
 
 def recorded_identities(state: Mapping[str, Any]) -> dict[str, namespaces.Identity]:
-    """The namespaces by kind."""
+    """Return the recorded namespaces by kind."""
     return {kind: (value[0], value[1]) for kind, value in state.get("namespaces", {}).items()}
 
 
@@ -24,7 +24,7 @@ def pause_process(state: Mapping[str, object]) -> processes.Process | None:
 
 
 def owned_identities(machine: Machine, sandbox: Sandbox) -> dict[str, namespaces.Identity]:
-    """The namespaces that die with the sandbox, by kind; its pid namespace as the pause shows it."""
+    """Return the namespaces that are removed with the sandbox, by kind; the pid namespace is read from the pause process."""
     state = machine.state(sandbox.id)
     if state is None:
         # Lost: what is pinned at our paths is what there is to go by.

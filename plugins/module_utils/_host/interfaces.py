@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses that the host's interfaces carry, by getifaddrs(3): all that leasing asks of the machine, and without pyroute2."""
+"""Addresses of the host's interfaces, by getifaddrs(3). Leasing needs nothing else of the host, and so does not need pyroute2."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Ifaddrs(ctypes.Structure):
-    """Up to what is read of it."""
+    """struct ifaddrs, up to the last member that is read."""
 
 
 _Ifaddrs._fields_ = [
@@ -27,11 +27,11 @@ _Ifaddrs._fields_ = [
     ("ifa_addr", ctypes.c_void_p),
 ]
 _ADDRESS = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}
-"""Where a sockaddr has it (ip(7), ipv6(7)), and how many bytes it has."""
+"""Offset and length in bytes of the address in a sockaddr (ip(7), ipv6(7))."""
 
 
 def addresses() -> frozenset[IPAddress]:
-    """All but link-local ones. Raises OSError."""
+    """Return all addresses except link-local ones. Raise OSError."""
     first = ctypes.POINTER(_Ifaddrs)()
     if _libc.getifaddrs(ctypes.byref(first)) < 0:
         number = ctypes.get_errno()

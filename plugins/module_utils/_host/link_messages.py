@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Messages of rtnetlink(7) about links, addresses, routes and neighbours: put together, and taken apart into plain values."""
+"""Encode and decode messages of rtnetlink(7): links, addresses, routes and FDB entries."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ PORT_FLAGS = {
     "learning": "IFLA_BRPORT_LEARNING",
     "flood": "IFLA_BRPORT_UNICAST_FLOOD",
 }
-"""Of a bridge's port, by the name that Link has for each."""
+"""Attributes of a bridge port, by the names that Link uses."""
 
 
 class LinkFacts(NamedTuple):
-    """What a link's message says, beside names of other links. ``flags``: those of the port that it is, by PORT_FLAGS."""
+    """The decoded message of a link. ``flags``: the flags of a bridge port, in the order of PORT_FLAGS."""
 
     ifindex: int
     up: bool
@@ -45,12 +45,12 @@ class LinkFacts(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The first link of a namespace is its loopback, whatever somebody has renamed it to, or has called lo."""
+        """The name; ``lo`` for the loopback, which is the first link of a namespace, even if it has been renamed."""
         return "lo" if self.ifindex == LOOPBACK_IFINDEX else self.name
 
 
 class RouteFacts(NamedTuple):
-    """What a route's message says. ``odd``: it has several next hops, or hangs on a nexthop object."""
+    """The decoded message of a route. ``odd``: it has several next hops, or a nexthop object."""
 
     family: int
     length: int
@@ -77,7 +77,7 @@ def packed_name(name: str) -> bytes:
 
 
 def link_facts(message: bytes) -> list[Any]:
-    """Of a pruned message."""
+    """Decode a pruned message of a link as the fields of LinkFacts."""
     found = read(ifinfmsg, message)
     words = Attributes(found)
     info = words.nested("IFLA_LINKINFO")
@@ -97,7 +97,7 @@ def link_facts(message: bytes) -> list[Any]:
 
 
 def route_facts(message: bytes) -> list[Any]:
-    """Of a pruned message."""
+    """Decode a pruned message of a route as the fields of RouteFacts."""
     found = read(RouteMessage, message)
     words = Attributes(found)
     return [
@@ -115,7 +115,7 @@ def route_facts(message: bytes) -> list[Any]:
 
 
 def carried_address(message: bytes) -> str:
-    """address/length, or address/length peer address; empty where it has neither."""
+    """Decode as ``address/length`` or ``address/length peer address``; empty if the message has no address."""
     found = read(ifaddrmsg, message)
     words = Attributes(found)
     far = words.text("IFA_ADDRESS")
@@ -132,7 +132,7 @@ def station_message(index: int, mac: str) -> Message:
 
 
 def address_message(index: int, address: str, flags: int) -> Message:
-    """Of address/length, or address/length peer address."""
+    """Encode ``address/length`` or ``address/length peer address``."""
     own, _peer, far = address.partition(" peer ")
     here = ipaddress.ip_interface(own)
     words = {"IFA_LOCAL": str(here.ip), "IFA_ADDRESS": far or str(here.ip)}

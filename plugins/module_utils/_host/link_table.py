@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The links of a network namespace by name, read as they are asked for."""
+"""The links of a network namespace by name, read on access."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .links import Links, link_of
 from .messages import LOOPBACK_IFINDEX
 
 _ONE_BY_ONE = 24
-"""From so many links on, reading all of them takes less time."""
+"""From this number of links on, a dump of all links takes less time than single requests."""
 
 
 class Table(Mapping[str, Link]):
-    """The links of the namespace by name; those that are asked for one by one are read one by one, many all at once.
+    """The links of the namespace by name. A few are read by single requests, many by one dump.
 
-    ``expected``: how many will be asked for, if that is known.
+    ``expected``: the number of links that will be read, if known.
     """
 
     def __init__(self, links: Links, expected: int = 0) -> None:

@@ -141,7 +141,7 @@ class Links:
         return message
 
     def _facts(self, message: bytes) -> LinkFacts:
-        return LinkFacts(*self._memo.meaning("link", pruned(ifinfmsg, message), link_facts))
+        return LinkFacts(*self._memo.decoded("link", pruned(ifinfmsg, message), link_facts))
 
     def create_bridge(self, name: str, mac: str, mtu: int) -> None:
         """Only an MTU that differs from the one at birth, and is set later, does not follow the ports (br_mtu_auto_adjust)."""
@@ -233,7 +233,7 @@ class Links:
             index, state = _port_ifindex(message), _neighbour_state(message)
             # Of a bridge's entries: those that were told, and not those of the ports themselves (bridge(8): static, permanent).
             if state & NUD_NOARP and not state & NUD_PERMANENT and port in (0, index):
-                found.append((index, self._memo.meaning("station", pruned(ndmsg, message), neighbour_mac)))
+                found.append((index, self._memo.decoded("station", pruned(ndmsg, message), neighbour_mac)))
         return found
 
     def add_address(self, link: str, address: str) -> None:
@@ -279,7 +279,7 @@ class Links:
         found, link_local = [], rt_scope["link"]
         for message in self._socket.dump(_ALL_ADDRESSES):
             if _address_scope(message) != link_local:
-                address = self._memo.meaning("address", pruned(ifaddrmsg, message), carried_address)
+                address = self._memo.decoded("address", pruned(ifaddrmsg, message), carried_address)
                 if address:
                     found.append((_address_ifindex(message), address))
         return found
@@ -289,7 +289,7 @@ class Links:
         found = []
         for message in self._socket.dump(_MAIN_TABLE):
             if not (defaults and _route_length(message)) and _route_family(message) in _USUAL_PRIORITY:
-                facts = RouteFacts(*self._memo.meaning("route", pruned(RouteMessage, message), route_facts))
+                facts = RouteFacts(*self._memo.decoded("route", pruned(RouteMessage, message), route_facts))
                 found += [facts] if facts.table == RT_TABLE_MAIN else []
         return found
 

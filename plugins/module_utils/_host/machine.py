@@ -30,7 +30,7 @@ _OPEN_AT_MOST = 32
 class Machine:
     """Holds sockets open and what was read across operations; close() it.
 
-    What talks netlink is imported when it is first used: leasing does without.
+    Modules that use netlink are imported on first use: runs for leases do not need pyroute2.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Machine:
         return Tables(self.boot_id)
 
     def links_here(self) -> Links:
-        """A new socket in the network namespace that this process is in; the caller closes it."""
+        """Open a socket in the network namespace of this process; the caller closes it."""
         from .links import Links
 
         return Links(self.memo)
@@ -69,7 +69,7 @@ class Machine:
             socket.close()
 
     def remember(self) -> None:
-        """Keep what saves the next run work. Raises OSError."""
+        """Write the caches for the next run. Raise OSError."""
         if "tables" in vars(self):
             self.tables.remember(self.records.signature)
         self.records.save_index()
@@ -88,8 +88,8 @@ class Machine:
         self._inside.move_to_end(where)
         return self._inside[where]
 
-    def meet(self, where: str) -> None:
-        """Let the memo know what the kernel says of a sandbox; fine where it is gone."""
+    def warm_memo(self, where: str) -> None:
+        """Decode links and routes of a sandbox into the memo; do nothing if the sandbox is gone."""
         with suppress(OSError):
             inside = self.links_of(where)
             inside.default_routes(inside.all(ports=False).values())

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How messages are put together and taken apart, and the few things that pyroute2 0.7.2 lacks, each with its source.
+"""Encode and decode netlink messages by pyroute2's classes, and define the few that pyroute2 0.7.2 lacks, each with its source.
 
-Messages of rtnetlink are pruned before pyroute2 takes them apart. A bridge's port has a hundred attributes, of which a dozen are
-used, and some count packets and time: without them, messages of an unchanged link are the same. And the workload of a sandbox has a
-say in others: one RTA_ENCAP can keep pyroute2 from ever ending.
+Messages of rtnetlink are pruned to the attributes that the engine uses before pyroute2 decodes them. A bridge port has a hundred
+attributes, and counters among them: without those, messages of an unchanged link are equal. Pruning also protects from the
+workload of a sandbox: an RTA_ENCAP in a route of its namespace can make pyroute2's rtmsg loop forever.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ LOOPBACK_IFINDEX = 1
 
 _header = struct.Struct("=" + "".join(code for _name, code in nlmsg.header))
 _attribute = struct.Struct("=" + "".join(code for _name, code in nla.header))
-_KEPT = 1024
+_CACHED = 1024
 _INDEXES = ("index", "ifindex")
 _encoded: dict[str, bytes] = {}
 _sequence = count(1)
@@ -55,7 +55,7 @@ _KIND = ~(NLA_F_NESTED | NLA_F_NET_BYTEORDER)
 
 
 def _numbers(kind: Any, names: str) -> dict[int, Any]:
-    """Of the attributes that a class of pyroute2 knows, the numbers of these."""
+    """Return the numbers of these attributes, as a class of pyroute2 defines them."""
     wanted = names.split()
     return {number: None for number, item in enumerate(kind.nla_map) if item[0] in wanted}
 
@@ -80,7 +80,7 @@ _PRUNED: dict[Any, dict[int, Any]] = {
     ndmsg: _numbers(ndmsg, "NDA_LLADDR"),
     RouteMessage: {**_numbers(rtmsg_base, "RTA_DST RTA_OIF RTA_GATEWAY RTA_PRIORITY RTA_MULTIPATH RTA_TABLE"), 30: None},
 }
-"""What is wanted of each kind."""
+"""The attributes to keep, by message class; None for an attribute that is kept whole."""
 
 
 class ObjectMessage(nfgen_msg):  # type: ignore[misc]
@@ -105,7 +105,7 @@ class ObjectMessage(nfgen_msg):  # type: ignore[misc]
 
 
 class Attributes:
-    """The attributes of a message or of one of its attributes, taken apart when they are asked for; the last of a kind counts."""
+    """The attributes of a message or of a nested attribute, decoded on access. Of repeated attributes the last one is used."""
 
     def __init__(self, message: Any) -> None:
         self._slots = {slot[0]: slot for slot in message["attrs"]} if message else {}
@@ -118,11 +118,11 @@ class Attributes:
         return default if slot is None else slot[1]
 
     def number(self, name: str) -> int:
-        """0 where there is none."""
+        """Return 0 if the attribute is absent."""
         return int(self.get(name, 0))
 
     def text(self, name: str) -> str:
-        """Empty where there is none; what is no UTF-8 as Python has it in file names."""
+        """Return an empty string if the attribute is absent; invalid UTF-8 is escaped as in file names (PEP 383)."""
         value = self.get(name, "")
         return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
 
@@ -131,14 +131,14 @@ class Attributes:
 
 
 def field(kind: Any, name: str) -> Callable[[bytes], int]:
-    """Reads one number of the fixed part of such messages, for those that are not worth taking apart further."""
+    """Return a function that reads one field of the fixed part of such messages, without decoding the rest."""
     code, offset = _place(kind, name)
     unpack = struct.Struct(code).unpack_from
     return lambda message: int(unpack(message, offset)[0])
 
 
 class Message(NamedTuple):
-    """What is said to the kernel: attributes by name, and the fixed part, of a class of pyroute2's."""
+    """A message to the kernel: a class of pyroute2, attributes by name, and fields of the fixed part."""
 
     kind: Any
     words: tuple[tuple[str, Any], ...] = ()
@@ -146,23 +146,23 @@ class Message(NamedTuple):
 
 
 class Request(NamedTuple):
-    """``sequence``: which answers belong to it."""
+    """An encoded message. ``sequence``: the sequence number, which its answers carry too."""
 
     data: bytes
     sequence: int
 
 
 def encoded(kind: int, message: Message, flags: int) -> Request:
-    """``kind``: such as RTM_NEWLINK.
+    """Encode a message. ``kind``: the message type, such as RTM_NEWLINK.
 
-    Most sandboxes are told the same of another interface, and pyroute2 takes a tenth of a millisecond to encode it: what it made
-    is kept, and told again with another index.
+    pyroute2 takes 0.1 ms to encode a message, and most messages differ only in the interface index. The encoded form is cached,
+    and only the index and the sequence number are filled in.
     """
     indexes = [(name, value) for name, value in message.fixed if name in _INDEXES]
     others = tuple(item for item in message.fixed if item[0] not in _INDEXES)
     key = repr((kind, message.kind, message.words, others, flags))
     if key not in _encoded:
-        if len(_encoded) >= _KEPT:
+        if len(_encoded) >= _CACHED:
             _encoded.clear()
         made = message.kind()
         made.update(others, attrs=list(message.words), header={"type": kind, "flags": NLM_F_REQUEST | flags})
@@ -176,17 +176,17 @@ def encoded(kind: int, message: Message, flags: int) -> Request:
 
 
 def question(kind: int, message: Message) -> Request:
-    """For a dump. ``kind``: such as RTM_GETLINK."""
+    """Encode a dump request. ``kind``: the message type, such as RTM_GETLINK."""
     return encoded(kind, message, NLM_F_DUMP)
 
 
 def attribute_bytes(message: Message) -> bytes:
-    """The attributes as they stand in messages."""
+    """Return the encoded attributes, without header and fixed part."""
     return encoded(0, message, 0).data[_fixed_size(message.kind) :]
 
 
 def pruned(kind: Any, message: bytes) -> bytes:
-    """The message with the attributes alone that are used of its kind."""
+    """Return the message with only the attributes that the engine uses."""
     start = _fixed_size(kind)
     left = _pruned(message, start, len(message), _PRUNED[kind])
     _length, *header = _header.unpack_from(message)
@@ -214,7 +214,7 @@ def _pruned(data: bytes, start: int, end: int, wanted: Mapping[int, Any]) -> byt
 
 @cache
 def _place(kind: Any, name: str) -> tuple[str, int]:
-    """As what a class of pyroute2 has this field, and where; of the header, unless the kind has one of that name."""
+    """Return format and offset of a field, as a class of pyroute2 defines it. A field of the fixed part hides one of the header."""
     places, offset = {}, 0
     for known, code in (*nlmsg.header, *kind.fields):
         places[known] = _plain(code), offset
@@ -228,17 +228,17 @@ def _fixed_size(kind: Any) -> int:
 
 
 def _plain(code: str) -> str:
-    """Without the alignment that the compiler of Python would add; some are in network byte order."""
+    """Return a struct format without native alignment. Some fields are in network byte order already."""
     return code if code[0] in "<>!" else f"={code}"
 
 
 def body(message: bytes) -> bytes:
-    """A message without its header: the same whenever the kernel says the same."""
+    """Return the message without its header, which contains the sequence number."""
     return message[_header.size :]
 
 
 def read(kind: Any, message: bytes) -> Any:
-    """A message from the kernel, as an object of that class of pyroute2's."""
+    """Decode a message from the kernel as an object of that class of pyroute2."""
     found = kind(message)
     found.decode()
     return found

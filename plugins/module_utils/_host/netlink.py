@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Netlink sockets (Documentation/userspace-api/netlink/intro.rst) for messages that pyroute2's classes put together.
+"""Netlink transport (Documentation/userspace-api/netlink/intro.rst) for messages of pyroute2's classes.
 
-pyroute2's own sockets hand out torn dumps, lose errors of nf_tables and of socket diagnostics, and start an event loop for
-each question. This one asks again where a dump is torn, and raises what the kernel says.
+pyroute2's own sockets return inconsistent dumps (0.9), lose errors of nf_tables and sock_diag, and start an event loop for each
+request (0.9). This one repeats inconsistent dumps, and raises the kernel's errno and extended acknowledgement as OSError.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ _code = struct.Struct("=" + protocol.nlmsgerr.fields[0][1])
 
 
 class Socket:
-    """Talks to one subsystem of the kernel; it stays in the network namespace in which it was opened.
+    """A socket of one netlink family. It stays in the network namespace in which it was opened.
 
-    Methods return whole messages, for read(). They raise OSError with the kernel's errno and, where it gives one, its own
-    sentence.
+    Methods return encoded messages, for read(). They raise OSError with the kernel's errno and extended acknowledgement.
     """
 
     def __init__(self, family: int) -> None:
@@ -43,19 +42,19 @@ class Socket:
         self._socket.close()
 
     def ask(self, kind: int, message: Message, flags: int = 0) -> list[bytes]:
-        """Have one thing done; returns what the kernel answers beside its consent. ``kind``: such as RTM_NEWLINK."""
+        """Send one request; return the answers except the acknowledgement. ``kind``: the message type, such as RTM_NEWLINK."""
         return self._exchange(encoded(kind, message, protocol.NLM_F_ACK | flags))[0]
 
     def dump(self, question: Request) -> list[bytes]:
-        """Every object's message; asked for again where the list changed while the kernel wrote it."""
+        """Return the messages of all objects. Repeat the dump if the kernel flags it as inconsistent (NLM_F_DUMP_INTR)."""
         for _attempt in range(_ATTEMPTS):
             found, whole = self._exchange(question)
             if whole:
                 return found
-        raise OSError(errno.EAGAIN, "what the kernel lists kept changing while it was read")
+        raise OSError(errno.EAGAIN, f"the objects changed during each of {_ATTEMPTS} dumps")
 
     def _exchange(self, what: Request) -> tuple[list[bytes], bool]:
-        """The answers up to the end, and whether they show one state."""
+        """Return the answers up to the last one, and whether they are consistent."""
         self._socket.send(what.data)
         found: list[bytes] = []
         whole = True

@@ -39,8 +39,8 @@ class Chain(NamedTuple):
 
 
 def chains(but: str = "") -> list[Chain]:
-    """Those of the families that see what is routed, of everybody; ``but``: tables of this name are left out."""
-    # There may be thousands of ours: they are told by the bytes that name their table, and not taken apart.
+    """Return the chains of the families inet, ip and ip6; ``but``: except those of tables of this name."""
+    # There may be thousands of them. The encoded name of their table tells them without decoding.
     ours = attribute_bytes(Message(nft_chain_msg, (("NFTA_CHAIN_TABLE", but),)))
     with contextlib.closing(netlink.Socket(NETLINK_NETFILTER)) as nftables:
         messages = nftables.dump(question(_kind(NFT_MSG_GETCHAIN), Message(nft_chain_msg)))

@@ -196,7 +196,7 @@ def _target(machine: Machine, text: str) -> NetnsTarget:
 
 
 def _listeners(protocol: str) -> tuple[Listener, ...]:
-    # Only who publishes ports asks.
+    # Imported on use: only published ports need it.
     from .sockets import listeners
 
     return listeners(protocol)

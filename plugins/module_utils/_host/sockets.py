@@ -19,7 +19,7 @@ from .messages import Attributes, Message, question, read
 
 _NUMBERS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
 _STATES = {"tcp": SS_LISTEN, "udp": SS_CLOSE, "sctp": SS_LISTEN}
-"""Of those that wait for others; a UDP socket that is connected to nobody is closed."""
+"""The state of a socket that accepts traffic from any peer; an unconnected UDP socket is in state CLOSE."""
 
 
 def listeners(protocol: str) -> tuple[Listener, ...]:

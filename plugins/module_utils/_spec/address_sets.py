@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sets of addresses by netaddr: what is declared as subnets, ranges, reserved and excluded.
+"""Sets of addresses by netaddr: subnets, ranges, reserved addresses, destinations of policies and their exceptions.
 
-Single addresses and networks are values of the standard library's ipaddress, which parses strictly. netaddr is imported by the
-first who asks: a run without changes has little use for it.
+Single addresses and networks are objects of the standard library's ipaddress, which parses strictly. netaddr is imported on
+first use, since most runs without changes do not need it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def address_set(held: Iterable[IPAddress | IPNetwork]) -> netaddr.IPSet:
-    """All addresses of these addresses and networks."""
+    """Return the set of all these addresses and networks."""
     import netaddr
 
     return netaddr.IPSet([_network(item) for item in held])
 
 
 def range_set(first: IPAddress, last: IPAddress) -> netaddr.IPSet:
-    """From the first to the last, both included."""
+    """Return the set of all addresses from the first to the last, both included."""
     import netaddr
 
     return netaddr.IPSet(netaddr.IPRange(str(first), str(last)))
@@ -43,19 +43,19 @@ def union(sets: Iterable[netaddr.IPSet]) -> netaddr.IPSet:
 
 
 def intervals_of(addresses: netaddr.IPSet) -> list[Interval]:
-    """Sorted, disjoint and not adjacent."""
+    """Return the set as sorted, disjoint, non-adjacent intervals."""
     return [(item.first, item.last) for item in addresses.iter_ipranges()]
 
 
 def merged_networks(version: int, networks: Iterable[tuple[int, int]]) -> netaddr.IPSet:
-    """Of networks given as first address and prefix length, which saves netaddr from parsing thousands of them."""
+    """Return the union of networks, each given as first address (a number) and prefix length, which saves parsing."""
     import netaddr
 
     return netaddr.IPSet([netaddr.IPNetwork(item, version=version) for item in networks])
 
 
 def networks_between(first: IPAddress, last: IPAddress) -> list[IPNetwork]:
-    """The fewest networks that cover exactly these addresses, both included. Raises ValueError for the wrong order."""
+    """Return the fewest networks that cover exactly this range, both ends included. Raise ValueError if the order is wrong."""
     import netaddr
 
     if first.version != last.version or int(first) > int(last):
@@ -65,7 +65,7 @@ def networks_between(first: IPAddress, last: IPAddress) -> list[IPNetwork]:
 
 @cache
 def link_local(mac: str) -> IPv6Address:
-    """The address that the kernel makes of a MAC (RFC 4291, appendix A)."""
+    """Return the link-local address that the kernel derives from a MAC (RFC 4291, appendix A)."""
     import netaddr
 
     return IPv6Address(int(netaddr.EUI(mac).ipv6_link_local()))

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the podnet.linux authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whole numbers as sorted disjoint intervals: which addresses of a pool are free, and which is the next.
+"""Sets of integers as sorted disjoint intervals, to find the free addresses of a pool and the next one of them.
 
-netaddr has no n-th member of a set, no order that wraps around and no alignment; and its sets are made of networks: to take ten
-thousand single addresses out of one takes 180 ms (here 10). Ports are intervals too, and no addresses at all.
+netaddr has no n-th member of a set, no order that wraps around and no alignment. Its sets consist of networks: subtracting ten
+thousand single addresses takes 180 ms, here 10 ms. Ranges of ports are intervals too.
 """
 
 from __future__ import annotations

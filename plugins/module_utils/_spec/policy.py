@@ -64,7 +64,7 @@ class Allowance:
         return merged_networks(version, _networks(self.cidrs, version)) - merged_networks(version, _networks(self.excluded, version))
 
     def covers(self, address: IPAddress) -> bool:
-        """Whether the address is one of its destinations."""
+        """Return whether the address is one of the destinations."""
         around = supernets(address)
         return not around.isdisjoint(self._texts[0]) and around.isdisjoint(self._texts[1])
 
@@ -244,7 +244,7 @@ def ports_name(ports: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=1024)
 def supernets(address: IPAddress) -> frozenset[str]:
-    """The networks that the address lies in, itself included, in their canonical form: where one is listed, it is covered."""
+    """Return the canonical text of the address and of each network that contains it."""
     kind = ipaddress.IPv4Network if address.version == 4 else ipaddress.IPv6Network
     around = (kind((int(address), length), strict=False) for length in range(address.max_prefixlen + 1))
     return frozenset((str(address), *map(str, around)))
@@ -268,7 +268,7 @@ def _names(where: str) -> Any:
 
 
 def _networks(texts: Iterable[str], version: int) -> list[tuple[int, int]]:
-    """First address and prefix length of those of one IP version."""
+    """Return first address and prefix length of each network of one IP version."""
     chosen = (text for text in texts if (":" in text) == (version == 6))
     return [(_plain(text) or _known(ipaddress.ip_network(text)))[1:3] for text in chosen]
 

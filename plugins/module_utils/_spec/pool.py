@@ -44,7 +44,7 @@ class PoolRange:
         return int(start), int(end)
 
     def addresses(self, *, edges: bool) -> netaddr.IPSet:
-        """All of the range; ``edges``: with the ends of the subnet, which are no host's."""
+        """Return all addresses of the range; ``edges``: with the first and last address of the subnet, which hosts cannot have."""
         start = self.subnet[0] if self.start is None else self.start
         end = self.subnet[-1] if self.end is None else self.end
         found = range_set(start, end)
@@ -102,13 +102,13 @@ class Pool:
         return _block_spans(self, version, self.kind == "pool" and prefix_length < (32 if version == 4 else 128))
 
     def lends(self, held: IPAddress | IPNetwork) -> bool:
-        """Whether this very address or block may be leased, whoever has it."""
+        """Return whether this address or block can be leased, regardless of existing leases."""
         first, last = interval_of(held)
         spans = self.spans(held.version) if isinstance(held, fields.ADDRESSES) else self.block_spans(held.version, held.prefixlen)
         return any(low <= first and last <= high for low, high in spans)
 
     def _never_leased(self, version: int) -> netaddr.IPSet:
-        """Whichever range it lies in: gateways, and what is reserved."""
+        """Return gateways and reserved addresses of all ranges."""
         gateways = [item.gateway for item in self.of_version(version) if item.gateway is not None]
         return address_set([*gateways, *(item for item in self.reserved if item.version == version)])
 
