@@ -20,7 +20,7 @@ test: setup
 
 bench: setup
 	@scripts/setup --bench
-	@BEFORE=$(BEFORE) .venv/bin/python tests/benchmarks/bench.py
+	@BEFORE=$(BEFORE) ROUNDS=$(ROUNDS) .venv/bin/python tests/benchmarks/bench.py
 
 demo:
 	@scripts/demo

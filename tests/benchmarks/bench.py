@@ -22,7 +22,7 @@ from typing import Any
 import report
 from machine import ROOT, Machine
 
-ROUNDS = 3
+ROUNDS = int(os.environ.get("ROUNDS") or 3)
 SLOW_ROUNDS = {"podman": 1, "cni": 1, "sequence": 2}
 """Of 200 pods, which take these up to a minute and a half."""
 

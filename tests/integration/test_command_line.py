@@ -169,9 +169,18 @@ def test_a_short_name_and_what_a_run_took(host: Host) -> None:
 REFUSED = (
     # What a distribution that is too old has, what is broken, and what is not there.
     ("pyroute2/config/version.py", '__version__ = "0.5.14"', "pyroute2 0.7.2 or newer", "finds 0.5.14", "python3-pyroute2"),
-    ("pyroute2/__init__.py", "", "pyroute2 0.7.2 or newer", "does not find it", "python3-pyroute2"),
+    ("pyroute2/__init__.py", "", "pyroute2 0.7.2 or newer", "cannot import it", "python3-pyroute2"),
+    (
+        "pyroute2/config/version.py",
+        '__version__ = "0.9.9"',
+        "pyroute2 0.7.2 or newer",
+        "No module named 'pyroute2.netlink'",
+        "python3-pyroute2",
+    ),
+    ("pyroute2/config/version.py", "raise RuntimeError(7)", "pyroute2 0.7.2 or newer", "RuntimeError: 7", "python3-pyroute2"),
     ("netaddr.py", '__version__ = "0.7.19"', "netaddr 0.8.0 or newer", "finds 0.7.19", "python3-netaddr"),
-    ("netaddr.py", "raise ImportError", "netaddr 0.8.0 or newer", "does not find it", "python3-netaddr"),
+    ("netaddr.py", "raise ImportError", "netaddr 0.8.0 or newer", "cannot import it", "python3-netaddr"),
+    ("netaddr.py", "", "netaddr 0.8.0 or newer", "no attribute '__version__'", "python3-netaddr"),
 )
 
 
@@ -233,14 +242,40 @@ def test_sources_are_kept_unpacked(host: Host, version: str, ansible: Path) -> N
     source, code = sorted(listed(), key=len)
     assert source.endswith("/_session.py") and "/__pycache__/_session.cpython-" in code
     directory = source.rpartition("/")[0]
-    # What is there is what runs.
-    host.sh(f"echo 'raise SystemExit(\"unpacked\")' >{source}; rm {code}")
+    # The bytecode in the directory is what runs.
+    host.sh(f"cp -a {directory} {host.tmp}/whole; printf %s 'raise SystemExit(7)' >{host.tmp}/other.py")
+    host.run(
+        sys.executable if ansible == BIN else str(ansible / "python"),
+        "-c",
+        "import os, py_compile, sys; source, code, other = sys.argv[1:]; before = os.stat(source); made = py_compile.compile(other);"
+        " body = open(made, 'rb').read()[16:]; data = open(code, 'rb').read();"
+        " open(code, 'wb').write(data[:16] + body + b'\\0' * (len(data) - 16 - len(body)))",
+        *(source, code, f"{host.tmp}/other.py"),
+    )
     assert host.playbook(network, ansible=ansible)[0].get("failed")
-    for spoil, mend in (("chmod 777 {}", "chmod 755 {}"), ("chown 65534 {}", "chown 0 {}")):
-        for path in (directory, home):
+    for path in (directory, home):
+        for spoil, mend in (("chmod 777 {}", "chmod 755 {}"), ("chown 65534 {}", "chown 0 {}")):
             host.sh(spoil.format(path))
             assert host.must(host.playbook(network, ansible=ansible)[0])["changed"] is False
             host.sh(mend.format(path))
+    # Of a damaged directory nothing is used, and it is made again.
+    for damage in (
+        f": >{code}",
+        f"rm {source}",
+        f"truncate -s 50 {source}",
+        f"echo '{{}}' >{directory}/sizes.json",
+        f"rm -r {directory}; touch {directory}",
+    ):
+        host.sh(f"rm -rf {directory}; cp -a {host.tmp}/whole {directory}; {damage}")
+        assert host.must(host.playbook({**network, "check_mode": True}, ansible=ansible)[0])["changed"] is False
+        assert host.must(host.playbook(network, ansible=ansible)[0])["changed"] is False
+        assert host.sh(f"diff -r {host.tmp}/whole {directory} || true") == ""
+    # Nor does a full disk matter.
+    host.sh(f"rm -rf {home}; mkdir {home}; mount -t tmpfs -o size=1000k,mode=755 none {home}")
+    for _run in range(2):
+        assert host.must(host.playbook(network, ansible=ansible)[0])["changed"] is False
+    assert listed() == []
+    host.sh(f"umount {home}; cp -a {host.tmp}/whole {directory}")
     # Modules that import less have sources of another name; what has not been used for a day goes when they come.
     host.sh(f"touch --date='2 days ago' {directory}")
     host.must(host.playbook(task("ip_allocation_info"), ansible=ansible)[0])

@@ -73,7 +73,17 @@ def test_nothing_new_is_not_written_again(kept: Path) -> None:
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == before
 
 
-@pytest.mark.parametrize("text", ("", "[]", "{", json.dumps({"format": memo._FORMAT + 1, "met": {}}), "\0\0\0"))
+@pytest.mark.parametrize(
+    "text",
+    (
+        "",
+        "[]",
+        "{",
+        "\0\0\0",
+        f"{memo._FORMAT} 0\n{{}}",
+        *(f"{memo._FORMAT[:-1]}{text}" for text in ("0 x\n{}", f"1 {memo._checksum('{}')}\n[]")),
+    ),
+)
 def test_what_is_no_such_file_is_made_anew(kept: Path, text: str) -> None:
     kept.write_text(text)
     run, after = Run(), Run()
@@ -96,4 +106,9 @@ def test_what_was_not_met_for_long_goes(kept: Path, monkeypatch: pytest.MonkeyPa
         run = Run()
         run.look(many(start))
         run.memo.save()
-    assert len(json.loads(kept.read_text())["met"]) == len(many()) + 100
+    assert len(json.loads(kept.read_text().partition("\n")[2])) == len(many()) + 100
+    # Valid JSON that was changed is no better.
+    kept.write_text(kept.read_text().replace("9", "8"))
+    again = Run()
+    again.look(many(9000))
+    assert len(again.apart) == len(many())

@@ -98,6 +98,7 @@ def test_debian_notes_the_version_beside_the_package(tmp_path: Path) -> None:
 
 def test_what_others_may_change_is_not_roots_alone(tmp_path: Path) -> None:
     assert is_roots_alone("/no/such/file") is False
+    assert is_roots_alone("/usr/bin") is (os.stat("/").st_uid == 0)
     # tests run below directories that everybody may write to, as /tmp.
     assert is_roots_alone(str(tmp_path)) is False
     assert issubclass(MissingDependency, Exception)

@@ -55,8 +55,9 @@ def _undo(done: list[Operation], machine: Machine) -> list[str]:
         for inverse in operation.inverse():
             try:
                 _performed(inverse, machine)
-            except PodnetError as error:
-                failed.append(str(error))
+            except Exception as error:
+                # Whatever fails, the rest has to be undone as well.
+                failed.append(str(error) if isinstance(error, PodnetError) else f"{_says(inverse)} ({type(error).__name__}: {error})")
     return failed
 
 

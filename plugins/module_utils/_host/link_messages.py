@@ -50,7 +50,7 @@ class LinkFacts(NamedTuple):
 
 
 class RouteFacts(NamedTuple):
-    """The decoded message of a route. ``odd``: it has several next hops, or a nexthop object."""
+    """The decoded message of a route. ``odd``: it has several next hops, a nexthop object, or an encapsulation."""
 
     family: int
     length: int
@@ -110,7 +110,7 @@ def route_facts(message: bytes) -> list[Any]:
         words.number("RTA_OIF"),
         words.text("RTA_DST") or ("::" if found["family"] == socket.AF_INET6 else "0.0.0.0"),
         words.text("RTA_GATEWAY"),
-        "RTA_MULTIPATH" in words or "RTA_NH_ID" in words,
+        any(name in words for name in ("RTA_MULTIPATH", "RTA_NH_ID", "RTA_ENCAP_TYPE")),
     ]
 
 

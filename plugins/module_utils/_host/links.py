@@ -63,6 +63,7 @@ from .messages import (
     RTEXT_FILTER_SKIP_STATS,
     Message,
     RouteMessage,
+    attribute_bytes,
     field,
     pruned,
     question,
@@ -138,6 +139,9 @@ class Links:
             if error.errno in (errno.ENODEV, errno.ERANGE, errno.EINVAL):
                 return None
             raise
+        # The kernel finds links by alternative names too (ip-link(8), altname), which another link may have.
+        if name and attribute_bytes(new_message(ifinfmsg, {"IFLA_IFNAME": packed_name(name)})) not in message:
+            return None
         return message
 
     def _facts(self, message: bytes) -> LinkFacts:
@@ -151,7 +155,7 @@ class Links:
             # Groups go to all: whoever listens to them is never asked.
             "IFLA_BR_MCAST_SNOOPING": 0,
         }
-        born = {"IFLA_IFNAME": name, "IFLA_ADDRESS": mac, "IFLA_MTU": 1500 if mtu != 1500 else 1280}
+        born = {"IFLA_IFNAME": packed_name(name), "IFLA_ADDRESS": mac, "IFLA_MTU": 1500 if mtu != 1500 else 1280}
         kind = nested({"IFLA_INFO_KIND": "bridge", "IFLA_INFO_DATA": nested(options)})
         self._make(RTM_NEWLINK, new_message(ifinfmsg, {**born, "IFLA_LINKINFO": kind}))
         try:
@@ -162,11 +166,11 @@ class Links:
 
     def create_veth(self, interface: str, mac: str, mtu: int, peer: str, peer_mac: str, peer_netns: int) -> None:
         """Both ends at once, each born where it belongs; ``peer_netns`` is an open descriptor."""
-        far = {"IFLA_IFNAME": peer, "IFLA_ADDRESS": peer_mac, "IFLA_MTU": mtu, "IFLA_NET_NS_FD": peer_netns}
+        far = {"IFLA_IFNAME": packed_name(peer), "IFLA_ADDRESS": peer_mac, "IFLA_MTU": mtu, "IFLA_NET_NS_FD": peer_netns}
         # Whatever ARP gets to a bridge's port itself was not meant for the host: it shall not fill the host's tables.
         deaf = {"flags": IFF_NOARP, "change": IFF_NOARP, **nested(far)}
         pair = nested({"IFLA_INFO_KIND": "veth", "IFLA_INFO_DATA": nested({"VETH_INFO_PEER": deaf})})
-        near = {"IFLA_IFNAME": interface, "IFLA_ADDRESS": mac, "IFLA_MTU": mtu, "IFLA_LINKINFO": pair}
+        near = {"IFLA_IFNAME": packed_name(interface), "IFLA_ADDRESS": mac, "IFLA_MTU": mtu, "IFLA_LINKINFO": pair}
         self._make(RTM_NEWLINK, new_message(ifinfmsg, near))
 
     def delete(self, name: str, index: int = 0) -> None:
@@ -192,13 +196,13 @@ class Links:
         words: dict[str, Any] = {}
         if "name" in settings:
             self._indexes.clear()
-            words["IFLA_IFNAME"] = settings["name"]
+            words["IFLA_IFNAME"] = packed_name(settings["name"])
         if "mtu" in settings:
             words["IFLA_MTU"] = settings["mtu"]
         if "mac" in settings:
             words["IFLA_ADDRESS"] = settings["mac"]
         if "alias" in settings:
-            words["IFLA_IFALIAS"] = settings["alias"] or ""
+            words["IFLA_IFALIAS"] = packed_name(settings["alias"] or "")
         if "master" in settings:
             words["IFLA_MASTER"] = self._known(settings["master"]) if settings["master"] else 0
         fixed = {"index": index, "flags": IFF_UP if settings.get("up") else 0, "change": IFF_UP if "up" in settings else 0}

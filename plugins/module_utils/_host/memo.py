@@ -9,17 +9,17 @@ only messages that no run has decoded before.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from contextlib import suppress
-from hashlib import blake2b
 from typing import Any
 
-from .._errors import StateCorrupt
 from .._store import files, paths
 from .messages import body
 
-_FORMAT = 1
-"""Increase it with each change of the decoded values."""
+_FORMAT = "podnet.linux messages 1"
+"""Increase the number with each change of the decoded values."""
 
 _FEW = 100
 """Decoding so many messages takes less time than reading the file."""
@@ -37,7 +37,7 @@ class Memo:
 
     def decoded(self, kind: Any, message: bytes, decode: Callable[[bytes], Any]) -> Any:
         """Return ``decode(message)``, which must be a JSON value and depend on the message only."""
-        key = f"{kind} {blake2b(body(message), digest_size=16).hexdigest()}"
+        key = f"{kind} {hashlib.blake2b(body(message), digest_size=16).hexdigest()}"
         if key not in self._met:
             if self._kept is None and len(self._met) >= _FEW:
                 self._kept = _load()
@@ -50,13 +50,18 @@ class Memo:
         if self._kept is not None and not self._met.keys() <= self._kept.keys():
             unused = [(key, value) for key, value in self._kept.items() if key not in self._met]
             self._kept = {**dict(unused[-_UNUSED:]), **self._met}
-            files.write_json_line(paths.messages(), {"format": _FORMAT, "met": self._kept})
+            text = json.dumps(self._kept)
+            files.write(paths.messages(), f"{_FORMAT} {_checksum(text)}\n{text}")
 
 
 def _load() -> dict[str, Any]:
     """Return the entries of the file; none if the file is missing, of another format or corrupt."""
-    with suppress(StateCorrupt):
-        kept = files.read_json(paths.messages()) or {}
-        if kept.get("format") == _FORMAT:
-            return dict(kept["met"])
+    with suppress(OSError):
+        head, _end, text = (files.read(paths.messages()) or "").partition("\n")
+        if head == f"{_FORMAT} {_checksum(text)}":
+            return dict(json.loads(text))
     return {}
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -78,7 +78,7 @@ _PRUNED: dict[Any, dict[int, Any]] = {
     },
     ifaddrmsg: _numbers(ifaddrmsg, "IFA_ADDRESS IFA_LOCAL"),
     ndmsg: _numbers(ndmsg, "NDA_LLADDR"),
-    RouteMessage: {**_numbers(rtmsg_base, "RTA_DST RTA_OIF RTA_GATEWAY RTA_PRIORITY RTA_MULTIPATH RTA_TABLE"), 30: None},
+    RouteMessage: {**_numbers(rtmsg_base, "RTA_DST RTA_OIF RTA_GATEWAY RTA_PRIORITY RTA_MULTIPATH RTA_TABLE RTA_ENCAP_TYPE"), 30: None},
 }
 """The attributes to keep, by message class; None for an attribute that is kept whole."""
 

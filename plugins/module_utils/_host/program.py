@@ -20,7 +20,12 @@ _ENGINE = __name__.rpartition("._host.")[0]
 _NOT_NEEDED = "_module"
 """What only modules of Ansible need."""
 
-_MAIN = f"import sys\nfrom {PACKAGE}._boot import main\nsys.exit(main())\n"
+_MAIN = f"""import sys
+if sys.version_info < (3, 9):
+    sys.exit("podnet.linux needs Python 3.9 or newer, and %s is %s" % (sys.executable, sys.version.split()[0]))
+from {PACKAGE}._boot import main
+sys.exit(main())
+"""
 _SHEBANG = b"#!/usr/bin/env python3\n"
 MODE = 0o755
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -36,6 +36,10 @@ _NO_UNICAST: tuple[IPNetwork, ...] = tuple(
     # IPv6 clothes, link-local, multicast.
     for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8")
 )
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""Addresses of this network are for sockets, and never in packets (RFC 4291, 2.5.5.2)."""
+
+_MAPPED_MESSAGE = "is an IPv4 address written as IPv6; write it as IPv4"
 _RESERVED_INTERFACES = frozenset(("all", "default", "lo"))
 
 
@@ -118,6 +122,8 @@ def address(option: str, value: Any) -> IPAddress:
         raise InvalidArgument.of(option, value, "is no IPv4 or IPv6 address") from None
     if getattr(parsed, "scope_id", None):
         raise InvalidArgument.of(option, value, "carries a zone; give the address alone")
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        raise InvalidArgument.of(option, value, _MAPPED_MESSAGE)
     return parsed
 
 
@@ -131,9 +137,13 @@ def network(option: str, value: Any) -> IPNetwork:
     if not text.rpartition("/")[2].isdecimal():
         raise InvalidArgument.of(option, value, "is no CIDR: what follows the slash is a prefix length")
     try:
-        return ipaddress.ip_network(text)
+        parsed = ipaddress.ip_network(text)
     except ValueError:
         pass
+    else:
+        if isinstance(parsed, ipaddress.IPv6Network) and parsed.subnet_of(_MAPPED):
+            raise InvalidArgument.of(option, value, _MAPPED_MESSAGE)
+        return parsed
     try:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -29,7 +29,6 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 BITS = {4: 32, 6: 128}
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
-_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _PROTOCOL_PORTS = re.compile(r"([0-9-]+)/([a-z]+)")
 _RULE_KEYS = ("cidrs", "except", "ports", "icmp")
 
@@ -294,16 +293,8 @@ def _canonical(option: str, values: tuple[Any, ...]) -> tuple[str, ...]:
 @lru_cache(maxsize=32)
 def _parsed(values: tuple[Any, ...], option: str = "") -> tuple[str, ...]:
     """Many policies may list the same thousands."""
-    found = {_plain(value) or _known(_network(option, value)) for value in values}
+    found = {_plain(value) or _known(fields.address_or_network(option, value)) for value in values}
     return tuple(text for _version, _first, _length, text in sorted(found))
-
-
-def _network(option: str, value: Any) -> IPNetwork:
-    net = fields.address_or_network(option, value)
-    if isinstance(net, ipaddress.IPv6Network) and net.subnet_of(_MAPPED):
-        # Such addresses are for sockets and never on a wire (RFC 4291, 2.5.5.2).
-        raise InvalidArgument.of(option, str(net), "is an IPv4 address written as IPv6; write it as IPv4")
-    return net
 
 
 _Net = tuple[int, int, int, str]

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -129,6 +130,8 @@ def in_child(run: Callable[[], Any], name: str) -> Any:
     if pid == 0:
         try:
             os.write(write, json.dumps(run()).encode())
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(0)
     os.close(write)
