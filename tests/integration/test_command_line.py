@@ -269,7 +269,7 @@ def test_sources_are_kept_unpacked(host: Host, version: str, ansible: Path) -> N
         host.sh(f"rm -rf {directory}; cp -a {host.tmp}/whole {directory}; {damage}")
         assert host.must(host.playbook({**network, "check_mode": True}, ansible=ansible)[0])["changed"] is False
         assert host.must(host.playbook(network, ansible=ansible)[0])["changed"] is False
-        assert host.sh(f"diff -r -x "*.pyc" {host.tmp}/whole {directory} || true") == ""
+        assert host.sh(f"diff -r -x '*.pyc' {host.tmp}/whole {directory} || true") == ""
     # Nor does a full disk matter.
     host.sh(f"rm -rf {home}; mkdir {home}; mount -t tmpfs -o size=1000k,mode=755 none {home}")
     for _run in range(2):
