@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from host import Host
+from host import Host, task
 
 TRICKS = (
     "ip route del default; ip route add blackhole default",
@@ -25,6 +25,10 @@ TRICKS = (
     "sysctl -qw net.ipv6.conf.all.disable_ipv6=1; ip link del eth0",
     "ip addr flush dev eth0 scope global; ip addr add 10.90.0.2 peer 192.0.2.4/24 dev eth0",
     "ip link set eth0 name other; ip link add eth0 type bridge",
+    "ip link set eth0 down; ip link set eth0 name weird0; ip link property add dev lo altname eth0",
+    "ip link set lo down; ip link set lo name q; ip link property add dev eth0 altname lo",
+    "ip link set eth0 down; sh -c 'ip link set eth0 name $(printf \"y\\377\")'; sh -c 'ip link set lo alias $(printf \"z\\377\")'",
+    "ip route replace default via 10.90.0.1 dev eth0 encap ip id 7 dst 10.90.0.99",
 )
 
 
@@ -37,6 +41,32 @@ def test_every_trick_is_repaired(pods0: Host) -> None:
         steps += [inside, ("pod_sandbox", {"name": "web"}), alive]
     for trick, repaired in zip(TRICKS, pods0.quartets(*steps)):
         assert repaired["sandbox"]["id"] == sandbox["id"], trick
+
+
+CHURN = """
+import subprocess
+add = "".join(f"addr add 10.77.{n // 250}.{n % 250 + 1}/32 dev lo\\n" for n in range(3000))
+subprocess.run(["ip", "-batch", "-"], input=add, text=True)
+print("ready", flush=True)
+change = "addr del 10.77.0.1/32 dev lo\\naddr add 10.77.0.1/32 dev lo\\n" * 2000
+for _time in range(20):
+    subprocess.run(["ip", "-batch", "-"], input=change, text=True)
+"""
+
+
+def test_interfaces_that_keep_changing(pods0: Host) -> None:
+    """A dump of them may never be consistent. Other sandboxes do not suffer, and this one can be removed."""
+    made = pods0.do("pod_sandbox", sandboxes=[{"name": name, "network": "pods0"} for name in ("web", "other")])["sandboxes"]
+    changing = pods0.start("ip", "netns", "exec", made[0]["ns_name"], "python3", "-c", CHURN)
+    assert changing.stdout is not None and changing.stdout.readline() == "ready\n"
+    for _look in range(5):
+        states = {item["name"]: item["state"] for item in pods0.do("pod_sandbox_info")["sandboxes"]}
+        assert states["other"] == "running" and states["web"] in ("running", "degraded")
+        refused = pods0.play(task("pod_sandbox", sandboxes=[{"name": "other"}, {"name": "web"}]))[0]
+        assert not refused["failed"] or (refused["reason"] == "in_use" and "sandbox web keeps changing" in refused["msg"])
+    assert pods0.do("pod_sandbox", name="other")["changed"] is False
+    assert pods0.do("pod_sandbox", name="web", state="absent", force=True)["changed"]
+    assert [item["name"] for item in pods0.do("pod_sandbox_info")["sandboxes"]] == ["other"]
 
 
 def test_what_the_kernel_writes_otherwise_is_no_drift(pods0: Host) -> None:

@@ -17,6 +17,7 @@ from pyroute2.netlink import NETLINK_ROUTE, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPL
 from pyroute2.netlink.rtnl import (
     RTM_DELADDR,
     RTM_DELLINK,
+    RTM_DELLINKPROP,
     RTM_DELNEIGH,
     RTM_DELROUTE,
     RTM_GETADDR,
@@ -83,13 +84,14 @@ _MAIN_TABLE = question(RTM_GETROUTE, new_message(rtmsg, family=socket.AF_UNSPEC,
 
 
 class Links:
-    """Those of the network namespace in which this was opened.
+    """Those of the network namespace in which this was opened; ``inside``: the namespace belongs to a sandbox.
 
     Methods raise OSError with the kernel's reason. What removes is content when nothing is there.
     """
 
-    def __init__(self, memo: Memo | None = None) -> None:
+    def __init__(self, memo: Memo | None = None, *, inside: bool = False) -> None:
         self._memo = memo or Memo()
+        self._inside = inside
         self._socket = netlink.Socket(NETLINK_ROUTE)
         self._indexes: dict[str, int] = {}
 
@@ -132,6 +134,12 @@ class Links:
         return None if message is None else self._facts(message)
 
     def _one(self, name: str = "", index: int = 0) -> bytes | None:
+        message = self._by_any_name(name, index)
+        # The alternative name of another link is not its name.
+        return None if message is None or (name and not _is_named(message, name)) else message
+
+    def _by_any_name(self, name: str = "", index: int = 0) -> bytes | None:
+        """As the kernel finds links: by index, name, or alternative name."""
         asked = {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS, **({"IFLA_IFNAME": packed_name(name)} if name else {})}
         try:
             (message,) = self._socket.ask(RTM_GETLINK, new_message(ifinfmsg, asked, index=index))
@@ -139,9 +147,6 @@ class Links:
             if error.errno in (errno.ENODEV, errno.ERANGE, errno.EINVAL):
                 return None
             raise
-        # The kernel finds links by alternative names too (ip-link(8), altname), which another link may have.
-        if name and attribute_bytes(new_message(ifinfmsg, {"IFLA_IFNAME": packed_name(name)})) not in message:
-            return None
         return message
 
     def _facts(self, message: bytes) -> LinkFacts:
@@ -171,7 +176,11 @@ class Links:
         deaf = {"flags": IFF_NOARP, "change": IFF_NOARP, **nested(far)}
         pair = nested({"IFLA_INFO_KIND": "veth", "IFLA_INFO_DATA": nested({"VETH_INFO_PEER": deaf})})
         near = {"IFLA_IFNAME": packed_name(interface), "IFLA_ADDRESS": mac, "IFLA_MTU": mtu, "IFLA_LINKINFO": pair}
-        self._make(RTM_NEWLINK, new_message(ifinfmsg, near))
+        try:
+            self._make(RTM_NEWLINK, new_message(ifinfmsg, near))
+        except FileExistsError:
+            self._free_name(interface)
+            self._make(RTM_NEWLINK, new_message(ifinfmsg, near))
 
     def delete(self, name: str, index: int = 0) -> None:
         index = index or self._index(name)
@@ -216,11 +225,23 @@ class Links:
                     raise
                 self._socket.ask(RTM_NEWLINK, new_message(ifinfmsg, words, **fixed))
         elif words or "up" in settings:
-            self._socket.ask(RTM_NEWLINK, new_message(ifinfmsg, words, **fixed))
+            try:
+                self._socket.ask(RTM_NEWLINK, new_message(ifinfmsg, words, **fixed))
+            except FileExistsError:
+                self._free_name(settings.get("name", ""))
+                self._socket.ask(RTM_NEWLINK, new_message(ifinfmsg, words, **fixed))
         flags = {attribute: int(settings[key]) for key, attribute in PORT_FLAGS.items() if key in settings}
         if flags:
             port = nested({"IFLA_INFO_SLAVE_KIND": "bridge", "IFLA_INFO_SLAVE_DATA": nested(flags)})
             self._socket.ask(RTM_NEWLINK, new_message(ifinfmsg, {"IFLA_LINKINFO": port}, index=index))
+
+    def _free_name(self, name: str) -> None:
+        """Remove an alternative name (ip-link(8), altname) of another link of a sandbox: it would keep a link from this name."""
+        if self._inside and name:
+            message = self._by_any_name(name)
+            if message is not None and not _is_named(message, name):
+                names = nested({"IFLA_ALT_IFNAME": packed_name(name)})
+                self._gone_is_fine(RTM_DELLINKPROP, new_message(ifinfmsg, {"IFLA_PROP_LIST": names}, index=_ifindex(message)))
 
     def add_station(self, port: str, mac: str) -> None:
         self._socket.ask(RTM_NEWNEIGH, station_message(self._known(port), mac), NLM_F_CREATE | NLM_F_REPLACE)
@@ -323,6 +344,10 @@ class Links:
         except OSError as error:
             if error.errno not in _GONE:
                 raise
+
+
+def _is_named(message: bytes, name: str) -> bool:
+    return attribute_bytes(new_message(ifinfmsg, {"IFLA_IFNAME": packed_name(name)})) in message
 
 
 def _default_route(route: RouteFacts, names: Mapping[int, str]) -> Route:

@@ -42,7 +42,7 @@ class Machine:
 
     @cached_property
     def host(self) -> Links:
-        return self.links_here()
+        return self.links_here(inside=False)
 
     @cached_property
     def memo(self) -> Memo:
@@ -56,11 +56,11 @@ class Machine:
 
         return Tables(self.boot_id)
 
-    def links_here(self) -> Links:
-        """Open a socket in the network namespace of this process; the caller closes it."""
+    def links_here(self, *, inside: bool = True) -> Links:
+        """Open a socket in the network namespace of this process, which is that of a sandbox; the caller closes it."""
         from .links import Links
 
-        return Links(self.memo)
+        return Links(self.memo, inside=inside)
 
     def close(self) -> None:
         if "host" in vars(self):

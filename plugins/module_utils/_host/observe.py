@@ -106,10 +106,15 @@ def _view(machine: Machine, sandbox: Sandbox, pause: Pause, census: Callable[[],
     if "uts" in reachable:
         with namespaces.entered({"uts": reachable["uts"]}):
             hostname = os.uname().nodename
+    changing = False
     if "net" in reachable:
         inside = machine.links_of(sandbox.id, reachable["net"])
-        links = inside.all(ports=False)
-        routes = inside.default_routes(links.values())
+        try:
+            links = inside.all(ports=False)
+            routes = inside.default_routes(links.values())
+        except BlockingIOError:
+            # A process inside keeps changing them. Other sandboxes, and the removal of this one, do not depend on them.
+            changing = True
     return SandboxView(
         pins=pins,
         hostname=hostname,
@@ -121,6 +126,7 @@ def _view(machine: Machine, sandbox: Sandbox, pause: Pause, census: Callable[[],
         rootfs=Lazy(rootfs.read),
         state=state,
         runtime=_runtime_is_whole(sandbox),
+        changing=changing,
     )
 
 

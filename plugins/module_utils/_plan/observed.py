@@ -172,7 +172,10 @@ class Pause:
 
 @dataclass(frozen=True)
 class SandboxView:
-    """What the kernel and the files show of one sandbox."""
+    """What the kernel and the files show of one sandbox.
+
+    ``changing``: links and routes are unknown, since they changed each time they were read.
+    """
 
     pins: Mapping[str, Pin] = field(default_factory=dict)
     hostname: str | None = None
@@ -184,6 +187,7 @@ class SandboxView:
     rootfs: Mapping[str, str | None] = field(default_factory=dict)
     state: Mapping[str, Any] | None = None
     runtime: bool = False
+    changing: bool = False
 
 
 @dataclass(frozen=True)

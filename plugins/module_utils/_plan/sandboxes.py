@@ -84,6 +84,11 @@ def present_sandbox(draft: Draft, request: SandboxRequest, recorded: Sandbox | N
     view = draft.observed.views[recorded.id] if recorded else SandboxView()
     if recorded is not None and recreate:
         return _recreate(draft, request, recorded, wanted, view)
+    if view.changing:
+        raise InUse(
+            f"a process in sandbox {wanted.name} keeps changing its interfaces or routes; end that process, or use state: recreated "
+            "with force: true"
+        )
     _converge(draft, wanted, recorded, _furnished(draft, wanted, view), request.rootfs or ())
     _report(draft, request, wanted, recorded, view, start)
     return wanted
