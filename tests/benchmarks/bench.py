@@ -15,12 +15,12 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import report
-from machine import ROOT, Machine
+from machine import ROOT, Failed, Machine
 
 ROUNDS = int(os.environ.get("ROUNDS") or 3)
 SLOW_ROUNDS = {"podman": 1, "cni": 1, "sequence": 2}
@@ -169,18 +169,27 @@ class Bench:
             self.say(f"round {number + 1} of {ROUNDS}")
             for size in SIZES:
                 most = SLOW_ROUNDS if size == SIZES[-1] else {}
-                self.pods(size, (*self._machine.engines, "ansible", *(item for item in RIVALS if number < most.get(item, ROUNDS))))
-            self.pods(MANY, (*self._machine.engines, *(["ansible"] if not number else []), "floor"))
-            self.links()
+                rivals = [item for item in RIVALS if number < most.get(item, ROUNDS)]
+                self.part(self.pods, size, (*self._machine.engines, "ansible", *rivals))
+            self.part(self.pods, MANY, (*self._machine.engines, *(["ansible"] if not number else []), "floor"))
+            self.part(self.links)
             for column in self._machine.engines:
-                self.policies(column)
+                self.part(self.policies, column)
             if number:
-                self.growth()
-        self.rivals_ports()
+                self.part(self.growth)
+        self.part(self.rivals_ports)
         for column in self._machine.engines:
-            self.leases(column)
-        self.traffic()
-        self.memory()
+            self.part(self.leases, column)
+        self.part(self.traffic)
+        self.part(self.memory)
+
+    def part(self, measure: Callable[..., None], *arguments: Any) -> None:
+        """Measure rows. If it fails, clean the host, and go on: a ratio that lacks a row is reported as not measured."""
+        try:
+            measure(*arguments)
+        except Failed as error:
+            self.say(f"FAILED: {error}")
+            self._machine.restart()
 
     def profiles(self) -> dict[str, dict[str, float]]:
         self.say("profiles")

@@ -25,6 +25,10 @@ _CODE = ("plugins", "tests/benchmarks/inside")
 _PEERS = {"podman": "/usr/bin/podman", "cni": "/usr/lib/cni/bridge"}
 
 
+class Failed(Exception):
+    """A program failed on the host."""
+
+
 class Machine:
     """Up within ``with``. ``missing``: rivals that are not installed, and why; ``before``: a commit to compare with."""
 
@@ -56,6 +60,11 @@ class Machine:
     def __exit__(self, *_error: object) -> None:
         subprocess.run([LAB, "down", HOST], check=True)
 
+    def restart(self) -> None:
+        """Go on with a host on which nothing has happened."""
+        self.__exit__()
+        self.__enter__()
+
     def _bring(self, commit: str) -> None:
         """Its engine, and its own way of calling it."""
         with tempfile.TemporaryDirectory() as directory:
@@ -76,7 +85,7 @@ class Machine:
         argv = ["env", f"PYTHONPATH={there}", "/usr/bin/python3", f"{there}/inside/{program}", *arguments]
         done = subprocess.run([LAB, "exec", HOST, *argv], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"{program} {' '.join(arguments)[:200]} failed on the host")
+            raise Failed(f"{program} {' '.join(arguments)[:200]} failed on the host")
         return json.loads(done.stdout.splitlines()[-1])
 
     def engine(self, *operations: list[Any], column: str = "engine") -> list[float]:
@@ -102,5 +111,5 @@ class Machine:
         start = time.perf_counter()
         done = subprocess.run([program, *inventories, playbook], env=env, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"ansible-playbook: {done.stdout[-2000:]}")
+            raise Failed(f"ansible-playbook: {done.stdout[-2000:]}")
         return time.perf_counter() - start
