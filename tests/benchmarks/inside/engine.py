@@ -146,7 +146,7 @@ def in_child(run: Callable[[], Any], name: str) -> Any:
 def main() -> None:
     # Ahead of what is timed: a module imports each of these once, with the first run that needs it.
     applier()
-    for name in ("observe", "conntrack", "memo", "rules"):
+    for name in ("observe", "conntrack", "memo", "rules", "sockets"):
         import_module(f"{HOST}.{name}")
     netaddr.IPSet()
     for count in (10, 10_000):
