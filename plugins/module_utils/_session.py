@@ -17,7 +17,7 @@ from ._errors import StateCorrupt
 from ._host.books import observe_books
 from ._host.machine import Machine, require_privileges
 from ._plan.draft import Draft, Plan
-from ._plan.observed import Observed
+from ._plan.observed import Observed, Ruleset
 from ._plan.operations import Operation
 from ._store import lock, paths
 
@@ -60,13 +60,16 @@ class Session:
 
     def draft(self) -> Draft:
         """A new draft on what was last observed."""
-        machine = self.machine
         return Draft.of(
             self._observed,
             lambda: secrets.token_hex(8),
-            canonical=lambda ruleset: machine.tables.canonical(ruleset),
+            canonical=self._canonical,
             check=self._settings.check,
         )
+
+    def _canonical(self, ruleset: Ruleset) -> Ruleset:
+        """As nft lists it. Runs for leases do not call it, and so do not import what it needs."""
+        return self.machine.tables.canonical(ruleset)
 
     def run(self, plan_it: Callable[[Draft], None]) -> Plan:
         plan_it(self.planned)

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import netaddr
 from ansible_collections.podnet.linux.plugins.module_utils._engine import (
     describe_sandboxes,
     run_networks,
@@ -36,8 +37,10 @@ from ansible_collections.podnet.linux.plugins.module_utils._spec.allocation impo
 from ansible_collections.podnet.linux.plugins.module_utils._spec.network import NetworkRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.policy import PolicyRequest
 from ansible_collections.podnet.linux.plugins.module_utils._spec.sandbox import SandboxRequest
-from netaddr import IPSet  # noqa: F401  # ahead of what is counted
 from pyroute2.netlink import NETLINK_NETFILTER
+
+# Imported before files and messages of a run are counted.
+netaddr.IPSet()
 
 TREES = ("/run/podnet", "/var/lib/podnet", "/etc/netns", "/etc/sysctl.d", "/run/netns")
 CACHES = ("index", "messages", "rules.json")

@@ -47,7 +47,7 @@ class Memo:
 
     def save(self) -> None:
         """Write the file if it lacks an entry of this run. Raise OSError."""
-        if self._kept is not None and not self._met.keys() <= self._kept.keys():
+        if self._kept is not None and self._met.keys() - self._kept.keys():
             unused = [(key, value) for key, value in self._kept.items() if key not in self._met]
             self._kept = {**dict(unused[-_UNUSED:]), **self._met}
             text = json.dumps(self._kept)
