@@ -111,6 +111,13 @@ def integration_ansible() -> None:
     integration("--ansible")
 
 
+def oldest_libraries() -> None:
+    """What is imported from this directory hides the libraries in .venv."""
+    oldest = str(CACHE / "libraries-oldest")
+    for tests, workers in (("tests/unit", "2"), ("tests/integration", "4")):
+        run("pytest", "-o", f"cache_dir={CACHE / 'pytest' / tests}", "-n", workers, "--dist", "worksteal", tests, PYTHONPATH=oldest)
+
+
 def sanity() -> None:
     """ansible-test follows the link in site-packages and then refuses to work, so it gets a copy."""
     copy = CACHE / "sanity" / "ansible_collections" / "podnet" / "linux"
@@ -212,11 +219,12 @@ PARTS: dict[str, tuple[str, Callable[[], None]]] = {
     "demo": ("the tour, as make demo takes it", demo),
     "sanity": (f"ansible-test sanity on Python {PYTHON}", sanity),
     "molecule": ("hosts with a real systemd, over SSH", molecule),
+    "oldest-libraries": ("unit and integration tests with the oldest supported pyroute2 and netaddr", oldest_libraries),
     "integration-ansible": ("the integration tests, each task through the real ansible-playbook", integration_ansible),
 }
 """In the order in which they are started."""
 
-ON_DEMAND = ("integration-ansible",)
+ON_DEMAND = ("integration-ansible", "oldest-libraries")
 AT_ONCE = 2
 """Parts that run at the same time: one waits while another computes, and two cores are what the gate is made for."""
 
