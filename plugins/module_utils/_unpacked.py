@@ -33,7 +33,7 @@ _OLD = 24 * 3600.0
 """Seconds. Older directories are removed when another one is created."""
 
 _PYC_HEADER = 16
-"""Bytes ahead of the code object (PEP 552)."""
+"""Bytes before the code object (PEP 552)."""
 
 
 def prefer_unpacked(*, check: bool) -> None:
@@ -92,6 +92,7 @@ def _unpack(archive: zipfile.ZipFile, sources: dict[str, str], directory: str) -
             _remove(directory)
         os.rename(unfinished, directory)
     except BaseException:
+        # A failure to remove it must not hide the error that is raised. A later run removes it.
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
 
@@ -116,6 +117,7 @@ def _remove_old() -> None:
 
 def _remove(path: str) -> None:
     if os.path.isdir(path) and not os.path.islink(path):
+        # Another run may remove the same directory at the same time.
         shutil.rmtree(path, ignore_errors=True)
     else:
         os.unlink(path)

@@ -77,7 +77,7 @@ class Machine:
         subprocess.run([LAB, "exec", HOST, "tar", "-C", "/", "-xf", "-"], input=data.getvalue(), check=True)
 
     def forget_leases(self) -> None:
-        """Of free-standing pools: whoever leases next begins anew."""
+        """Remove all free-standing pools, so that the next lease is the first one."""
         subprocess.run([LAB, "exec", HOST, "rm", "-rf", "/var/lib/podnet/pools", "/var/lib/podnet/leases"], check=True)
 
     def run(self, program: str, *arguments: str, there: str = _THERE) -> Any:

@@ -140,6 +140,7 @@ def count() -> Counter[str]:
         counts["messages"] += 1
         return exchange(self, what)
 
+    # All requests pass through this method, which the kernel has no counter for.
     netlink.Socket._exchange = counted  # type: ignore[method-assign]
     run_program = programs.run
 
@@ -376,7 +377,8 @@ def sysctl(name: str) -> str | None:
 
 
 def output(*argv: str) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    # Names in the kernel need not be UTF-8.
+    return subprocess.run(argv, capture_output=True, text=True, errors="surrogateescape", check=False).stdout
 
 
 if __name__ == "__main__":

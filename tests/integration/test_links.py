@@ -94,10 +94,8 @@ def test_drawn_links_addresses_and_routes(host: Host, seed: int) -> None:
         stations.append((f"p{number}", mac(draw)))
         lines.append(f"bridge fdb add {stations[-1][1]} dev p{number} master static; ip link set b{number} up")
         for _address in range(draw.randrange(4)):
-            lines.append(
-                f"ip addr add 10.{number}.{draw.randrange(256)}.{draw.randrange(1, 255)}/{draw.randint(8, 32)} dev b{number} || true"
-            )
-            lines.append(f"ip addr add fd00:{number:x}::{draw.randrange(1, 65536):x}/{draw.randint(64, 128)} dev b{number} nodad || true")
+            lines.append(f"ip addr add 10.{number}.{draw.randrange(256)}.{draw.randrange(1, 255)}/{draw.randint(8, 32)} dev b{number}")
+            lines.append(f"ip addr add fd00:{number:x}::{draw.randrange(1, 65536):x}/{draw.randint(64, 128)} dev b{number} nodad")
         lines.append(f"ip route add 172.16.{number}.0/{draw.randint(24, 32)} dev b{number} metric {draw.randrange(1, 9)}")
         lines.append(f"ip -6 route add fd01:{number:x}::/{draw.randint(48, 127)} dev b{number}")
     host.sh("\n".join(lines))
@@ -153,7 +151,7 @@ for family, kind, address, port, only in (
     kept[-1].bind((address, port))
     if kind == 1:
         kept[-1].listen()
-# These wait for nobody.
+# Connected sockets are not listeners.
 kept += [socket.create_connection(("127.0.0.1", 7001)), socket.socket(2, 2)]
 kept[-1].connect(("127.0.0.1", 7006))
 print("ready", flush=True)

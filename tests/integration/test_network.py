@@ -150,6 +150,17 @@ def test_a_renamed_bridge_is_ours_all_the_same(pods0: Host) -> None:
     assert pods0.json("ip", "-j", "link", "show", "type", "bridge") in ([], [{}])
 
 
+def test_a_foreign_bridge_with_our_alternative_name(pods0: Host) -> None:
+    """The kernel finds links by alternative names too, and keeps such a name from the network's own bridge."""
+    pods0.sh(f"{RENAME}; ip link add up0 type bridge; ip link set up0 up; ip link property add dev up0 altname pods0")
+    picture = pods0.drive({"snapshot": True})
+    assert "pods0 is called odd0" in pods0.refused("pod_sandbox", name="web", network="pods0")["msg"]
+    assert pods0.drive({"snapshot": True}) == picture
+    pods0.sh("ip link property del dev up0 altname pods0")
+    pods0.do("pod_sandbox", name="web", network="pods0")
+    assert pods0.json("ip", "-j", "link", "show", "master", "up0") in ([], [{}])
+
+
 def test_an_ipv4_that_new_interfaces_do_not_forward(pods0: Host) -> None:
     pods0.sh("sysctl -qw net.ipv4.conf.default.forwarding=0")
     pods0.quartets(("bridge_network", {"name": "pods1", "subnets": ["10.91.0.0/24"]}))

@@ -54,6 +54,20 @@ for _time in range(20):
 """
 
 
+def test_names_that_are_not_utf8_are_put_back(pods0: Host) -> None:
+    """A run that fails in the middle of a repair leaves the odd name as it was, and nothing of the other sandbox."""
+    sandbox = pods0.do("pod_sandbox", name="web", network="pods0")["sandbox"]
+    odd = f"ip netns exec {sandbox['ns_name']} ip link"
+    pods0.sh(f"{odd} set lo down; {odd} set lo name $(printf 'y\\377')")
+    task = {"sandboxes": [{"name": "aaa", "network": "pods0"}, {"name": "web"}]}
+    for number in range(1, 100):
+        done = pods0.drive({**task, "fail_after": number, "compare": True})
+        if "error" not in done:
+            break
+        assert done["error"] == "injected" and not done["differs"], (number, done)
+    assert number > 20 and pods0.drive(task)["changed"] is False
+
+
 def test_interfaces_that_keep_changing(pods0: Host) -> None:
     """A dump of them may never be consistent. Other sandboxes do not suffer, and this one can be removed."""
     made = pods0.do("pod_sandbox", sandboxes=[{"name": name, "network": "pods0"} for name in ("web", "other")])["sandboxes"]

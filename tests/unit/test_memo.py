@@ -17,7 +17,7 @@ HEADER = bytes(16)
 
 
 class Run:
-    """One run that looks at messages; ``apart``: which of them had to be taken apart."""
+    """One run that reads messages; ``apart``: the messages that it decoded."""
 
     def __init__(self) -> None:
         self.memo = Memo()
@@ -51,7 +51,7 @@ def test_the_next_run_takes_apart_what_is_new(kept: Path) -> None:
     first.look(many())
     assert len(first.apart) == len(many())
     first.memo.save()
-    # Another sequence number and port; a few are taken apart ahead of the file.
+    # Sequence number and port differ. A few messages are decoded before the file is read.
     second.look(many(10), header=b"\1" * 16)
     assert len(second.apart) == memo._FEW + 10
 
@@ -84,7 +84,7 @@ def test_nothing_new_is_not_written_again(kept: Path) -> None:
         *(f"{memo._FORMAT[:-1]}{text}" for text in ("0 x\n{}", f"1 {memo._checksum('{}')}\n[]")),
     ),
 )
-def test_what_is_no_such_file_is_made_anew(kept: Path, text: str) -> None:
+def test_a_corrupt_file_is_replaced(kept: Path, text: str) -> None:
     kept.write_text(text)
     run, after = Run(), Run()
     run.look(many())
@@ -107,7 +107,7 @@ def test_what_was_not_met_for_long_goes(kept: Path, monkeypatch: pytest.MonkeyPa
         run.look(many(start))
         run.memo.save()
     assert len(json.loads(kept.read_text().partition("\n")[2])) == len(many()) + 100
-    # Valid JSON that was changed is no better.
+    # The checksum tells altered content that is valid JSON.
     kept.write_text(kept.read_text().replace("9", "8"))
     again = Run()
     again.look(many(9000))

@@ -56,7 +56,7 @@ def _undo(done: list[Operation], machine: Machine) -> list[str]:
             try:
                 _performed(inverse, machine)
             except Exception as error:
-                # Whatever fails, the rest has to be undone as well.
+                # Undo the remaining operations after any failure.
                 failed.append(str(error) if isinstance(error, PodnetError) else f"{_says(inverse)} ({type(error).__name__}: {error})")
     return failed
 

@@ -38,7 +38,7 @@ class Table(Mapping[str, Link]):
         return ((self.name_of(index), address) for index, addresses in self._addresses.items() for address in addresses)
 
     def name_of(self, index: int) -> str:
-        """Empty where there is no such link."""
+        """Return an empty string if there is no such link."""
         if index not in self._names:
             found = self._links.one(index=index)
             self._names[index] = "" if found is None else found.shown

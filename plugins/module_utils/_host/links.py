@@ -157,7 +157,7 @@ class Links:
         options = {
             "IFLA_BR_FORWARD_DELAY": 0,
             "IFLA_BR_STP_STATE": 0,
-            # Groups go to all: whoever listens to them is never asked.
+            # Snooping learns from MLD reports, and the rules of the network drop these (_plan/ruleset.py).
             "IFLA_BR_MCAST_SNOOPING": 0,
         }
         born = {"IFLA_IFNAME": packed_name(name), "IFLA_ADDRESS": mac, "IFLA_MTU": 1500 if mtu != 1500 else 1280}
@@ -256,7 +256,7 @@ class Links:
         found = []
         for message in self._socket.dump(question(RTM_GETNEIGH, new_message(ndmsg, family=socket.AF_BRIDGE, ifindex=port))):
             index, state = _port_ifindex(message), _neighbour_state(message)
-            # Of a bridge's entries: those that were told, and not those of the ports themselves (bridge(8): static, permanent).
+            # Static FDB entries only. Permanent ones are the MAC addresses of the ports (bridge(8)).
             if state & NUD_NOARP and not state & NUD_PERMANENT and port in (0, index):
                 found.append((index, self._memo.decoded("station", pruned(ndmsg, message), neighbour_mac)))
         return found

@@ -41,11 +41,16 @@ NFT_OBJECT_COUNTER = 1
 SO_NETNS_COOKIE = 71
 """Of SOL_SOCKET (include/uapi/asm-generic/socket.h)."""
 
+_RTA_NH_ID = 30
+"""include/uapi/linux/rtnetlink.h"""
+
 LOOPBACK_IFINDEX = 1
 """The first link of every network namespace (include/net/flow.h)."""
 
 
-_header = struct.Struct("=" + "".join(code for _name, code in nlmsg.header))
+HEADER = struct.Struct("=" + "".join(code for _name, code in nlmsg.header))
+"""The header of a netlink message, as pyroute2 defines it: length, type, flags, sequence number, port id."""
+
 _attribute = struct.Struct("=" + "".join(code for _name, code in nla.header))
 _CACHED = 1024
 _INDEXES = ("index", "ifindex")
@@ -61,9 +66,9 @@ def _numbers(kind: Any, names: str) -> dict[int, Any]:
 
 
 class RouteMessage(rtmsg_base, nlmsg):  # type: ignore[misc]  # pyroute2 states no types
-    """RTM_NEWROUTE, with an attribute that pyroute2 0.7.2 does not know (include/uapi/linux/rtnetlink.h)."""
+    """RTM_NEWROUTE, with an attribute that pyroute2 0.7.2 does not define."""
 
-    nla_map = (*((number, *item[:2]) for number, item in enumerate(rtmsg_base.nla_map)), (30, "RTA_NH_ID", "uint32"))
+    nla_map = (*((number, *item[:2]) for number, item in enumerate(rtmsg_base.nla_map)), (_RTA_NH_ID, "RTA_NH_ID", "uint32"))
 
 
 _PORT = _numbers(protinfo_bridge, "IFLA_BRPORT_ISOLATED IFLA_BRPORT_MODE IFLA_BRPORT_LEARNING IFLA_BRPORT_UNICAST_FLOOD")
@@ -78,12 +83,15 @@ _PRUNED: dict[Any, dict[int, Any]] = {
     },
     ifaddrmsg: _numbers(ifaddrmsg, "IFA_ADDRESS IFA_LOCAL"),
     ndmsg: _numbers(ndmsg, "NDA_LLADDR"),
-    RouteMessage: {**_numbers(rtmsg_base, "RTA_DST RTA_OIF RTA_GATEWAY RTA_PRIORITY RTA_MULTIPATH RTA_TABLE RTA_ENCAP_TYPE"), 30: None},
+    RouteMessage: {
+        **_numbers(rtmsg_base, "RTA_DST RTA_OIF RTA_GATEWAY RTA_PRIORITY RTA_MULTIPATH RTA_TABLE RTA_ENCAP_TYPE"),
+        _RTA_NH_ID: None,
+    },
 }
 """The attributes to keep, by message class; None for an attribute that is kept whole."""
 
 
-class ObjectMessage(nfgen_msg):  # type: ignore[misc]
+class ObjectMessage(nfgen_msg):  # type: ignore[misc]  # pyroute2 states no types
     """NFT_MSG_NEWOBJ and NFT_MSG_GETOBJ (include/uapi/linux/netfilter/nf_tables.h), for counters."""
 
     nla_map = (
@@ -94,8 +102,8 @@ class ObjectMessage(nfgen_msg):  # type: ignore[misc]
         ("NFTA_OBJ_DATA", "counter"),
     )
 
-    class counter(nla):  # type: ignore[misc]  # nla_map finds it by this name
-        """NFTA_OBJ_DATA of a counter."""
+    class counter(nla):  # type: ignore[misc]  # pyroute2 states no types
+        """NFTA_OBJ_DATA of a counter; nla_map refers to the class by its name."""
 
         nla_map = (
             ("NFTA_COUNTER_UNSPEC", "none"),
@@ -189,8 +197,8 @@ def pruned(kind: Any, message: bytes) -> bytes:
     """Return the message with only the attributes that the engine uses."""
     start = _fixed_size(kind)
     left = _pruned(message, start, len(message), _PRUNED[kind])
-    _length, *header = _header.unpack_from(message)
-    return _header.pack(start + len(left), *header) + message[_header.size : start] + left
+    _length, *header = HEADER.unpack_from(message)
+    return HEADER.pack(start + len(left), *header) + message[HEADER.size : start] + left
 
 
 def _pruned(data: bytes, start: int, end: int, wanted: Mapping[int, Any]) -> bytes:
@@ -234,7 +242,7 @@ def _plain(code: str) -> str:
 
 def body(message: bytes) -> bytes:
     """Return the message without its header, which contains the sequence number."""
-    return message[_header.size :]
+    return message[HEADER.size :]
 
 
 def read(kind: Any, message: bytes) -> Any:

@@ -12,18 +12,16 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 
 from pyroute2 import netlink as protocol
 
-from .messages import Message, Request, encoded, read
+from .messages import HEADER, Message, Request, encoded, field, read
 
 _LARGEST = 1 << 16
 """Bytes of one datagram: the kernel writes dumps in pieces of at most 32 KiB (netlink(7))."""
 
 _ATTEMPTS = 10
-_header = struct.Struct("=" + "".join(code for _name, code in protocol.nlmsg.header))
-_code = struct.Struct("=" + protocol.nlmsgerr.fields[0][1])
+_error_code = field(protocol.nlmsgerr, "error")
 
 
 class Socket:
@@ -62,14 +60,14 @@ class Socket:
             data = self._socket.recv(_LARGEST)
             offset = 0
             while offset < len(data):
-                length, kind, flags, sequence, _port = _header.unpack_from(data, offset)
+                length, kind, flags, sequence, _port = HEADER.unpack_from(data, offset)
                 message = data[offset : offset + length]
                 offset += length + 3 & ~3
                 if sequence != what.sequence:
                     continue
                 whole = whole and not flags & protocol.NLM_F_DUMP_INTR
                 if kind in (protocol.NLMSG_ERROR, protocol.NLMSG_DONE):
-                    if _code.unpack_from(message, _header.size)[0]:
+                    if _error_code(message):
                         raise _error(message)
                     return found, whole
                 found.append(message)

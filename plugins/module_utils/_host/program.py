@@ -17,7 +17,7 @@ from .._store import files
 
 PACKAGE = "podnet_linux"
 _ENGINE = __name__.rpartition("._host.")[0]
-_NOT_NEEDED = "_module"
+_NOT_NEEDED = ("_module", "_unpacked")
 """What only modules of Ansible need."""
 
 _MAIN = f"""import sys
@@ -58,7 +58,7 @@ def _sources(package: str, name: str) -> dict[str, str]:
     """Every module of the package by its path, from wherever Python has it: files, or the archive that Ansible sends."""
     found: dict[str, str] = {}
     for item in pkgutil.iter_modules(import_module(package).__path__):
-        if item.name == _NOT_NEEDED:
+        if item.name in _NOT_NEEDED:
             continue
         dotted, path = f"{package}.{item.name}", f"{name}/{item.name}"
         spec = find_spec(dotted)

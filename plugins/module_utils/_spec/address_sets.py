@@ -59,7 +59,7 @@ def networks_between(first: IPAddress, last: IPAddress) -> list[IPNetwork]:
     import netaddr
 
     if first.version != last.version or int(first) > int(last):
-        raise ValueError(f"{first} to {last} is no range")
+        raise ValueError(f"{first} to {last} is not a range of one IP version in ascending order")
     return [ip_network(str(item)) for item in netaddr.iprange_to_cidrs(str(first), str(last))]
 
 

@@ -144,7 +144,7 @@ def in_child(run: Callable[[], Any], name: str) -> Any:
 
 
 def main() -> None:
-    # Ahead of what is timed: a module imports each of these once, with the first run that needs it.
+    # Imports are not part of the measured time.
     applier()
     for name in ("observe", "conntrack", "memo", "rules", "sockets"):
         import_module(f"{HOST}.{name}")
